@@ -1,0 +1,1 @@
+"""The `encodec` command (also `encodec-lab` and `python -m encodec_lab`)."""

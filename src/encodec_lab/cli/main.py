@@ -1,0 +1,55 @@
+"""The `encodec` command: parse, plan, carry out, and say in one line what went wrong."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from encodec_lab.cli.arguments import parse_arguments
+from encodec_lab.cli.jobs import Job, plan_jobs
+from encodec_lab.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from encodec_lab.cli.transcode import Transcoder
+
+# RuntimeError and MemoryError: torch's way to say that memory is short or a device failed.
+_FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
+_INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command on `argv` (None: the process's arguments) and return its exit status: 0, 1 or 2."""
+    try:
+        arguments = parse_arguments(argv)
+    except SystemExit as request:  # argparse: 0 after --help and --version, 2 after bad usage
+        return int(request.code or 0)
+    try:
+        jobs = plan_jobs(arguments)
+        from encodec_lab.cli import transcode  # imports torch, which takes a while
+
+        return _run_all(transcode.Transcoder(arguments), jobs)
+    except _FAILURES as error:
+        _report(error)
+        return 1
+    except KeyboardInterrupt:
+        print("encodec: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _run_all(transcoder: "Transcoder", jobs: list[Job]) -> int:
+    """Do all jobs; one that fails is reported and does not keep the others from being done."""
+    status = 0
+    with ProgressBar(len(jobs)) as progress:
+        for num_done, job in enumerate(jobs):
+            progress.show(num_done, job.source.name)
+            try:
+                transcoder.run(job)
+            except _FAILURES as error:
+                progress.clear()
+                _report(error)
+                status = 1
+    return status
+
+
+def _report(error: BaseException) -> None:
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"encodec: {message}", file=sys.stderr)

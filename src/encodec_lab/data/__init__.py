@@ -1,0 +1,1 @@
+"""Audio from files: reading and writing, conversion, manifests, random crops that can be resumed, whole clips."""

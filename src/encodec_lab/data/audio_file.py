@@ -1,0 +1,168 @@
+"""Reading and writing audio files with soundfile: never more of a file than is asked for."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+from torch import Tensor
+
+AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+MIN_SAMPLE_RATE_HZ = 8_000
+MAX_SAMPLE_RATE_HZ = 192_000
+MAX_CHANNELS = 2
+
+_READ_BLOCK_SAMPLES = 1 << 20
+# libsndfile gives the largest 64-bit integer for a length that it cannot know; no real file comes near 2^40.
+_MAX_PLAUSIBLE_SAMPLES = 1 << 40
+
+
+class AudioFileError(ValueError):
+    """An audio file that cannot be used; the message is one line with the path and what is wrong."""
+
+
+class BadAudioWarning(UserWarning):
+    """Audio files that were left out, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What the header of an audio file says."""
+
+    path: Path
+    sample_rate_hz: int
+    channels: int
+    num_samples: int
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_samples / self.sample_rate_hz
+
+
+def probe(path: str | Path) -> AudioInfo:
+    """Read and check the header.
+
+    Raises:
+        AudioFileError: missing, unreadable or empty file, a sample rate outside 8 to 192 kHz, more than two channels.
+    """
+    with _opened(Path(path)) as file:
+        return _checked_info(Path(path), file)
+
+
+def read_crop(path: str | Path, offset: int, num_samples: int) -> Tensor:
+    """Samples `offset` to `offset + num_samples` at the file's own rate, by seeking: [C, num_samples] float32.
+
+    A crop that passes the end of the file is cut there, so it can be shorter (or [C, 0]).
+
+    Raises:
+        AudioFileError: as `probe`; also if the file ends before its header says, or the crop holds NaN or infinity.
+    """
+    if offset < 0 or num_samples < 0:
+        raise ValueError(f"a crop needs offset >= 0 and num_samples >= 0, got {offset} and {num_samples}")
+    path = Path(path)
+    with _opened(path) as file:
+        info = _checked_info(path, file)
+        num_wanted = max(0, min(num_samples, info.num_samples - offset))
+        if num_wanted == 0:
+            return torch.zeros(info.channels, 0)
+        if offset:
+            file.seek(offset)
+        wav = _read_samples(file, num_wanted)
+    _check_samples(path, wav, offset, num_wanted)
+    return wav
+
+
+def read_whole(path: str | Path) -> tuple[Tensor, int]:
+    """The whole file and its sample rate in Hz: ([C, T] float32, rate). Raises as `read_crop`."""
+    path = Path(path)
+    with _opened(path) as file:
+        info = _checked_info(path, file)
+        # In blocks: a damaged header that claims terabytes must not allocate them.
+        blocks = []
+        num_read = 0
+        while num_read < info.num_samples:
+            blocks.append(_read_samples(file, min(_READ_BLOCK_SAMPLES, info.num_samples - num_read)))
+            if blocks[-1].shape[-1] == 0:
+                break
+            num_read += blocks[-1].shape[-1]
+    wav = torch.cat(blocks, dim=-1)
+    _check_samples(path, wav, 0, info.num_samples)
+    return wav, info.sample_rate_hz
+
+
+def write_wav(path: str | Path, wav: Tensor, sample_rate_hz: int) -> None:
+    """Write [C, T] as 16-bit PCM WAV, whole or not at all; samples beyond ±1 are clipped.
+
+    Raises:
+        ValueError: not one or two channels, or NaN or infinity among the samples.
+        OSError: the folder is missing or cannot be written.
+    """
+    path = Path(path)
+    if wav.dim() != 2 or not 1 <= wav.shape[0] <= MAX_CHANNELS:
+        raise ValueError(f"{path}: expected [C, T] with one or two channels, got shape {list(wav.shape)}")
+    if not torch.isfinite(wav).all():
+        raise ValueError(f"{path}: not written, because the audio holds NaN or infinite samples")
+    samples = wav.detach().to("cpu", torch.float32).clamp(-1, 1).T.contiguous().numpy()
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        # Opened here, because libsndfile reports a missing folder only as "System error".
+        with open(beside, "wb") as file:
+            soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """An open file; whatever libsndfile refuses, on opening or later, becomes an AudioFileError."""
+    if not path.exists():
+        raise AudioFileError(f"{path}: no such file")
+    if path.is_dir():
+        raise AudioFileError(f"{path}: is a folder, expected an audio file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise AudioFileError(f"{path}: the file is empty (0 bytes)")
+    try:
+        with soundfile.SoundFile(path) as file:
+            yield file
+    # TypeError: soundfile asks for the layout of headerless files (.raw).
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        reason = " ".join(str(getattr(error, "error_string", error)).split()).rstrip(".") or "damaged data"
+        raise AudioFileError(
+            f"{path}: cannot be read as audio ({reason}); expected WAV, FLAC, OGG, OPUS, MP3 or AIFF"
+        ) from error
+
+
+def _checked_info(path: Path, file: soundfile.SoundFile) -> AudioInfo:
+    info = AudioInfo(path, file.samplerate, file.channels, file.frames)
+    if not MIN_SAMPLE_RATE_HZ <= info.sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
+        raise AudioFileError(
+            f"{path}: sample rate {info.sample_rate_hz} Hz; "
+            f"{MIN_SAMPLE_RATE_HZ} to {MAX_SAMPLE_RATE_HZ} Hz can be used"
+        )
+    if info.channels > MAX_CHANNELS:
+        raise AudioFileError(
+            f"{path}: {info.channels} channels; mono or stereo can be used, mix it down first"
+        )
+    if info.num_samples == 0:
+        raise AudioFileError(f"{path}: holds no samples (zero length)")
+    if not 0 < info.num_samples < _MAX_PLAUSIBLE_SAMPLES:
+        raise AudioFileError(f"{path}: its length is unknown (truncated or damaged file)")
+    return info
+
+
+def _read_samples(file: soundfile.SoundFile, num_samples: int) -> Tensor:
+    return torch.from_numpy(file.read(num_samples, dtype="float32", always_2d=True).T).contiguous()
+
+
+def _check_samples(path: Path, wav: Tensor, offset: int, num_wanted: int) -> None:
+    if wav.shape[-1] < num_wanted:
+        raise AudioFileError(
+            f"{path}: ends after {offset + wav.shape[-1]} samples where its header says "
+            f"at least {offset + num_wanted} (truncated file)"
+        )
+    if not torch.isfinite(wav).all():
+        raise AudioFileError(f"{path}: holds NaN or infinite samples")

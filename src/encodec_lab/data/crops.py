@@ -1,0 +1,193 @@
+"""Random crops for training, where crop number i depends on nothing but the seed and i."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from encodec_lab.data.audio_file import AudioFileError, AudioInfo, read_crop
+from encodec_lab.data.convert import check_resamplable, convert_audio
+from encodec_lab.data.manifest import Source
+
+Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
+ReadError = tuple[str, str]
+
+# Keeps the numbers of this module apart from those of other users of the same seed.
+_STREAM_TAG = 0x43524F50
+_MAX_BAD_READS = 32
+# The resampler's filter spans 6 / 0.99 zero crossings of the lower rate to each side; some more do no harm.
+_FILTER_HALF_WIDTH = 8
+
+
+class Crop(NamedTuple):
+    """One crop, and what went wrong on the way to it.
+
+    Attributes:
+        wav: [C, T] float32.
+        read_errors: (path, one line that says what is wrong) for each file that was drawn but could not be used.
+    """
+
+    wav: Tensor
+    read_errors: tuple[ReadError, ...]
+
+
+class CropBatch(NamedTuple):
+    """Several crops.
+
+    Attributes:
+        wav: [B, C, T] float32.
+        read_errors: as in `Crop`, of all items.
+    """
+
+    wav: Tensor
+    read_errors: tuple[ReadError, ...]
+
+
+class CropDataset(Dataset[Tensor]):
+    """Endless map-style data set of random crops.
+
+    Each index has a random stream of its own (Philox, keyed by the seed, counting from the index). It decides the
+    source (by weight), the file (by duration), the offset and the augmentation, so a crop is the same in any order, on
+    any number of workers and ranks. A silent crop is drawn again from the same source, at most `max_redraws` times;
+    then the loudest is taken. A file that turns out bad while reading is also drawn again. Files shorter than a crop
+    are padded with zeros at their end.
+
+    Args:
+        sources: what to draw from, all with at least one file.
+        num_samples: length of a crop at `sample_rate_hz`.
+        channels: 1 or 2; files are mixed or copied to it.
+        seed: 0 or more.
+        silence_db: crops whose RMS is below this many dBFS are drawn again; None accepts silence.
+        max_redraws: see above.
+        augment: applied last, with the item's own stream.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        num_samples: int,
+        sample_rate_hz: int,
+        channels: int,
+        seed: int,
+        silence_db: float | None = None,
+        max_redraws: int = 8,
+        augment: Augmentation | None = None,
+    ) -> None:
+        if num_samples < 1:
+            raise ValueError(f"a crop needs at least one sample, got {num_samples}")
+        if channels not in (1, 2):
+            raise ValueError(f"channels must be 1 or 2, got {channels}")
+        if not 0 <= seed < 1 << 64:
+            raise ValueError(f"the seed must be between 0 and 2^64 - 1, got {seed}")
+        if max_redraws < 0:
+            raise ValueError(f"max_redraws must be 0 or more, got {max_redraws}")
+        assert sources and all(source.files and source.weight > 0 for source in sources)
+        for rate_hz in sorted({info.sample_rate_hz for source in sources for info in source.files}):
+            check_resamplable(rate_hz, sample_rate_hz)
+        self.num_samples = num_samples
+        self.sample_rate_hz = sample_rate_hz
+        self.channels = channels
+        self.seed = seed
+        self.max_redraws = max_redraws
+        self.augment = augment
+        self._silence_rms = 0.0 if silence_db is None else 10 ** (silence_db / 20)
+        self._sources = list(sources)
+        self._source_edges = _cumulative([source.weight for source in sources])
+        self._file_edges = [_cumulative([info.duration_s for info in source.files]) for source in sources]
+
+    @property
+    def num_files(self) -> int:
+        return sum(len(source.files) for source in self._sources)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Crop number `index` (0 or more, without end): [C, T]."""
+        return self.draw(index).wav
+
+    def draw_batch(self, indices: Sequence[int]) -> CropBatch:
+        crops = [self.draw(index) for index in indices]
+        errors = tuple(error for crop in crops for error in crop.read_errors)
+        return CropBatch(torch.stack([crop.wav for crop in crops]), errors)
+
+    def draw(self, index: int) -> Crop:
+        """Crop number `index`, with the files that failed on the way.
+
+        Raises:
+            ValueError: so many files of the source fail that no crop can be had.
+        """
+        # The index fills the upper half of the counter: generating numbers advances the lower half, so that the streams
+        # of neighbouring indices never meet.
+        key = np.array([self.seed, _STREAM_TAG], dtype=np.uint64)
+        rng = np.random.Generator(np.random.Philox(key=key, counter=index << 128))
+        source = _pick(self._source_edges, rng)
+        errors: list[ReadError] = []
+        loudest: Tensor | None = None
+        loudest_rms = -1.0
+        num_redraws = 0
+        while loudest is None or (loudest_rms < self._silence_rms and num_redraws < self.max_redraws):
+            info = self._sources[source].files[_pick(self._file_edges[source], rng)]
+            num_total = resampled_length(info, self.sample_rate_hz)
+            offset = int(rng.integers(max(0, num_total - self.num_samples) + 1))
+            try:
+                wav = read_resampled_crop(info, offset, self.num_samples, self.sample_rate_hz, self.channels)
+                rms = float(wav.square().mean().sqrt())
+                if not math.isfinite(rms):
+                    raise AudioFileError(f"{info.path}: holds samples too large for 32-bit audio")
+            except AudioFileError as error:
+                errors.append((str(info.path), str(error)))
+                if len(errors) >= _MAX_BAD_READS:
+                    raise ValueError(
+                        f"{self._sources[source].name}: {len(errors)} reads failed for one crop, last: {error}"
+                    ) from error
+                continue
+            if loudest is not None:
+                num_redraws += 1
+            if rms > loudest_rms:
+                loudest, loudest_rms = wav, rms
+        wav = loudest
+        if wav.shape[-1] < self.num_samples:
+            wav = torch.nn.functional.pad(wav, (0, self.num_samples - wav.shape[-1]))
+        if self.augment is not None:
+            wav = self.augment(wav, rng)
+        return Crop(wav, tuple(errors))
+
+
+def resampled_length(info: AudioInfo, to_hz: int) -> int:
+    """The length in samples of a whole file once resampled."""
+    return -(-info.num_samples * to_hz // info.sample_rate_hz)
+
+
+def read_resampled_crop(info: AudioInfo, offset: int, num_samples: int, to_hz: int, channels: int) -> Tensor:
+    """The crop [channels, num_samples] that the whole file, converted, would have at `offset`; shorter at its end.
+
+    Reads no more than the crop and the reach of the resampling filter. The crop starts where the filters repeat (every
+    from_hz / gcd samples of the file become to_hz / gcd), so that it equals that of the whole file.
+
+    Raises:
+        AudioFileError: see `read_crop`.
+    """
+    from_hz = info.sample_rate_hz
+    num_samples = min(num_samples, resampled_length(info, to_hz) - offset)
+    divisor = math.gcd(from_hz, to_hz)
+    block_in, block_out = from_hz // divisor, to_hz // divisor
+    reach = 0 if from_hz == to_hz else _FILTER_HALF_WIDTH * max(1, math.ceil(from_hz / to_hz))
+    first_block = max(0, offset // block_out - math.ceil(reach / block_in))
+    start = first_block * block_in
+    stop = -(-(offset + num_samples) * from_hz // to_hz) + reach
+    wav = read_crop(info.path, start, stop - start)
+    converted = convert_audio(wav, from_hz, to_hz, channels)
+    skip = offset - first_block * block_out
+    return converted[:, skip : skip + num_samples]
+
+
+def _cumulative(weights: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    edges = np.cumsum(np.asarray(weights, dtype=np.float64))
+    edges /= edges[-1]
+    return edges
+
+
+def _pick(edges: np.ndarray[tuple[int], np.dtype[np.float64]], rng: np.random.Generator) -> int:
+    return int(np.searchsorted(edges, rng.random(), side="right"))

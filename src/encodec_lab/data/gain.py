@@ -1,0 +1,30 @@
+"""Random gain, for training."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RandomGain:
+    """Scale by a gain drawn uniformly in decibels (paper section 4.1), lowered where it would make the peak pass 1."""
+
+    low_db: float
+    high_db: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.low_db) or not math.isfinite(self.high_db) or self.low_db > self.high_db:
+            raise ValueError(
+                f"gain_db must be a finite (low, high) with low <= high, got {self.low_db}, {self.high_db}"
+            )
+
+    def __call__(self, wav: Tensor, rng: np.random.Generator) -> Tensor:
+        """[C, T] -> [C, T]; draws one number."""
+        gain = 10 ** (rng.uniform(self.low_db, self.high_db) / 20)
+        peak = float(wav.abs().max()) if wav.numel() else 0.0
+        if peak * gain > 1:
+            # The scaled peak is clamped too, since rounding can carry it past 1.
+            return (wav * (1 / peak)).clamp(-1, 1)
+        return wav * gain

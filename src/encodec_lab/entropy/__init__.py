@@ -1,0 +1,1 @@
+"""Turning integers into bytes and back, without knowledge of audio or neural networks."""

@@ -1,0 +1,66 @@
+"""How much of each codebook a codec uses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from encodec_lab.evaluation.evaluate import read_for
+from encodec_lab.models.encodec import EncodecModel
+
+
+@dataclass(frozen=True)
+class CodebookUsage:
+    """One codebook over some audio.
+
+    Attributes:
+        codebook: its index, 0 the coarsest.
+        codebook_size: V.
+        used_share: codes chosen at least once, over V.
+        perplexity: 2 to the entropy in bits of the codes' frequencies; V if all are equally frequent.
+        num_frames: how many codes were counted. With fewer than a few V, both figures are low for that reason alone.
+    """
+
+    codebook: int
+    codebook_size: int
+    used_share: float
+    perplexity: float
+    num_frames: int
+
+
+def measure_codebook_usage(model: EncodecModel, paths: Sequence[str | Path]) -> list[CodebookUsage]:
+    """Encode files at the highest bandwidth and count the codes of each codebook.
+
+    Raises:
+        ValueError: no files, or a file that is not audio.
+    """
+    if not paths:
+        raise ValueError("there is no file to count codes of")
+    before = model.bandwidth
+    model.set_target_bandwidth(model.target_bandwidths[-1])
+    size = model.config.codebook_size
+    counts = torch.zeros(model.num_codebooks_for(model.bandwidth), size, dtype=torch.int64)  # [K, V]
+    device = next(model.parameters()).device
+    try:
+        for path in paths:
+            with torch.no_grad():
+                frames = model.encode(read_for(model, path)[None].to(device))
+            for codes, _ in frames:
+                for count, chosen in zip(counts, codes[0].cpu(), strict=True):
+                    count += torch.bincount(chosen, minlength=size)
+    finally:
+        model.set_target_bandwidth(before)
+    return [_usage(index, count) for index, count in enumerate(counts)]
+
+
+def _usage(index: int, count: torch.Tensor) -> CodebookUsage:
+    frequencies = count.double() / count.sum()
+    entropy_nats = -torch.special.xlogy(frequencies, frequencies).sum()
+    return CodebookUsage(
+        codebook=index,
+        codebook_size=len(count),
+        used_share=float((count > 0).double().mean()),
+        perplexity=float(entropy_nats.exp()),
+        num_frames=int(count.sum()),
+    )

@@ -1,0 +1,97 @@
+"""The evaluation page: one HTML file that needs nothing else, to look at and to listen to."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from encodec_lab.evaluation import report_sections
+from encodec_lab.evaluation.codebook_usage import CodebookUsage
+from encodec_lab.evaluation.evaluate import EvaluationRow
+from encodec_lab.evaluation.listening import ListeningExample, example_html
+from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric
+from encodec_lab.evaluation.summary import summarise
+from encodec_lab.evaluation.training_log import CODEC_CHARTS, ChartPlan, TrainingRecord
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """What a page shows; a section whose part is empty is left out.
+
+    Attributes:
+        title: of the page.
+        facts: what the model is, its training steps and time, by name; shown at the top in this order.
+        rows: from `evaluate_codec`.
+        examples: from `make_listening_examples`.
+        training: from `read_training_records`.
+        codebooks: from `measure_codebook_usage`.
+        metrics: columns of the tables.
+        charts: of the training section.
+    """
+
+    title: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    rows: Sequence[EvaluationRow] = ()
+    examples: Sequence[ListeningExample] = ()
+    training: Sequence[TrainingRecord] = ()
+    codebooks: Sequence[CodebookUsage] = ()
+    metrics: Sequence[ScoredMetric] = METRICS
+    charts: Sequence[ChartPlan] = CODEC_CHARTS
+
+
+def write_report(path: str | Path, content: ReportContent) -> None:
+    """Write the page, whole or not at all; its folder is made if missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(render_report(content), encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def render_report(content: ReportContent) -> str:
+    """The page as text."""
+    sections = [(title, html) for title, html in _sections(content) if html]
+    anchors = [f"section-{index}" for index in range(len(sections))]
+    links = [
+        f'<a href="#{anchor}">{escape(title)}</a>'
+        for anchor, (title, _) in zip(anchors, sections, strict=True)
+    ]
+    bodies = [
+        f'<section id="{anchor}"><h2>{escape(title)}</h2>{html}</section>'
+        for anchor, (title, html) in zip(anchors, sections, strict=True)
+    ]
+    assets = files("encodec_lab") / "assets/report"
+    values = {
+        "title": escape(content.title),
+        "style": (assets / "report.css").read_text(encoding="utf-8"),
+        "script": (assets / "report.js").read_text(encoding="utf-8"),
+        "facts": report_sections.facts_html(content.facts),
+        "navigation": "".join(links),
+        "sections": "\n".join(bodies),
+        "version": version("encodec-lab"),
+    }
+    template = (assets / "report.html").read_text(encoding="utf-8")
+    # In one pass, so that braces within a value are left alone.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _sections(content: ReportContent) -> list[tuple[str, str]]:
+    """(title, HTML) in the order of the page; HTML is empty for a part that the content lacks."""
+    metrics, rows = content.metrics, content.rows
+    return [
+        (
+            "Quality by bandwidth",
+            report_sections.quality_html(summarise(rows, metrics), metrics, rows) if rows else "",
+        ),
+        ("Listen and look", "".join(example_html(example) for example in content.examples)),
+        ("Training", report_sections.training_html(content.training, content.charts)),
+        ("Codebooks", report_sections.codebooks_html(content.codebooks) if content.codebooks else ""),
+        ("How it was measured", report_sections.method_html(metrics, rows) if rows else ""),
+    ]

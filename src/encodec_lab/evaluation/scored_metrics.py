@@ -1,0 +1,62 @@
+"""The metrics of an evaluation, each with what a table or a plot must know of it."""
+
+from dataclasses import dataclass
+
+from encodec_lab.metrics import Metric, mel_distance, pesq, si_snr, stoi
+
+
+@dataclass(frozen=True)
+class ScoredMetric:
+    """One column of an evaluation.
+
+    Attributes:
+        name: of the column, with the unit.
+        label: for people.
+        unit: for people; empty for a dimensionless number.
+        function: `(reference, degraded, sample_rate_hz) -> float`, raising `NotScored`.
+        higher_is_better: which way is up.
+        num_decimals: how many are shown.
+        explanation: one line for the page.
+    """
+
+    name: str
+    label: str
+    unit: str
+    function: Metric
+    higher_is_better: bool
+    num_decimals: int
+    explanation: str
+
+
+SI_SNR = ScoredMetric(
+    "si_snr_db",
+    "SI-SNR",
+    "dB",
+    si_snr,
+    True,
+    2,
+    "Scale-invariant signal-to-noise ratio, the mean over channels.",
+)
+MEL_DISTANCE = ScoredMetric(
+    "mel_distance",
+    "Mel distance",
+    "",
+    mel_distance,
+    False,
+    3,
+    "Difference of mel spectrograms on two time scales, as Codec-SUPERB defines it.",
+)
+PESQ = ScoredMetric(
+    "pesq",
+    "PESQ",
+    "MOS-LQO",
+    pesq,
+    True,
+    2,
+    "Wide-band PESQ of the mono mix at 16 kHz, 1.04 to 4.64; made for speech.",
+)
+STOI = ScoredMetric(
+    "stoi", "STOI", "", stoi, True, 3, "Intelligibility of the mono mix, up to 1; made for speech."
+)
+
+METRICS = (SI_SNR, MEL_DISTANCE, PESQ, STOI)

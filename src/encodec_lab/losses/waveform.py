@@ -1,0 +1,20 @@
+"""Reconstruction loss in the time domain [EnCodec §3.4]."""
+
+import torch
+from torch import Tensor, nn
+
+
+class WaveformL1Loss(nn.Module):
+    """`mean|real - fake|` over the samples [EnCodec §3.4, l_t]."""
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the scalar loss of two waveforms [B, C, T]; `real` is a constant here.
+
+        Raises:
+            ValueError: for two shapes.
+        """
+        if real.shape != fake.shape:
+            raise ValueError(
+                f"waveforms of shapes {tuple(real.shape)} and {tuple(fake.shape)}: give one shape"
+            )
+        return (real.detach() - fake).abs().mean(dtype=torch.promote_types(fake.dtype, torch.float32))

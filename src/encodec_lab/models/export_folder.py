@@ -1,0 +1,191 @@
+"""Exported models: a folder that needs nothing else, and no pickle.
+
+    config.json         {"format": "encodec-lab", "format_version": 1, "identity": ..., "codec": ..., "provenance": ...}
+    codec.safetensors   the state dict
+    README.md           a model card
+
+`codec` is what `CodecConfig.to_dict` gives, `identity` the hash of the tensors (`identity.py`), `provenance` says where
+the weights come from, in any form.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from encodec_lab.models.config import CodecConfig
+from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.identity import tensors_identity
+
+FORMAT = "encodec-lab"
+FORMAT_VERSION = 1
+CONFIG_FILE = "config.json"
+CODEC_FILE = "codec.safetensors"
+LM_FILE = "lm.safetensors"
+CARD_FILE = "README.md"
+
+
+def write_export(
+    folder: str | Path, model: EncodecModel, provenance: Mapping[str, Any], model_card: str
+) -> None:
+    """Write `model` as a folder that `read_export` and `load_model` take.
+
+    The folder is written under another name beside its place and renamed, so it appears whole or not at all. An
+    earlier export at that place is replaced; anything else there is left alone.
+
+    Args:
+        folder: its parent is made if need be.
+        model: its `name` is what streams will call it.
+        provenance: JSON values that say where the weights come from.
+        model_card: Markdown text.
+
+    Raises:
+        ValueError: the place is taken by something that is no export, a tensor is not finite, or `provenance` is not
+            JSON.
+    """
+    folder = Path(folder).absolute()
+    _check_replaceable(folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(
+                f"tensor {name} of model {model.name!r} is not finite: such a model is not worth exporting"
+            )
+    description = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "identity": tensors_identity(tensors),
+        "codec": dataclasses.replace(model.config, name=model.name).to_dict(),
+        "provenance": dict(provenance),
+    }
+    try:
+        config_text = json.dumps(description, indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"provenance must hold JSON values only: {error}") from error
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staged = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
+    staged.mkdir()
+    try:
+        save_file(tensors, staged / CODEC_FILE)
+        (staged / CARD_FILE).write_text(model_card, encoding="utf-8")
+        (staged / CONFIG_FILE).write_text(config_text, encoding="utf-8")
+        _put_in_place(staged, folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def read_export(folder: str | Path) -> EncodecModel:
+    """The model in an exported folder, in evaluation mode on the CPU.
+
+    Raises:
+        ValueError: a file is missing, is of another format or a newer version, or the tensors are not the ones that the
+            configuration asks for or that were exported; the message names the file.
+    """
+    folder = Path(folder)
+    description = _read_description(folder)
+    try:
+        config = CodecConfig.from_dict(description["codec"])
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG_FILE}: {error}") from error
+    path = folder / CODEC_FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a complete export: it has no {CODEC_FILE}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    _check_tensors(path, tensors, config)
+    if tensors_identity(tensors) != description["identity"]:
+        raise ValueError(
+            f"{path} does not hold the tensors that {CONFIG_FILE} was written for; export the model anew"
+        )
+    model = EncodecModel(config)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def is_export(folder: Path) -> bool:
+    """Whether the folder holds an export of any version."""
+    try:
+        description = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(description, dict) and description.get("format") == FORMAT
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} is not an exported model: it has no {CONFIG_FILE}")
+    if not is_export(folder):
+        raise ValueError(
+            f'{path} does not describe an exported model: it must be JSON with "format": "{FORMAT}"'
+        )
+    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    version = description.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format_version {version!r} is unknown; this program reads {FORMAT_VERSION}"
+        )
+    for key, kind in (("codec", dict), ("identity", str)):
+        if type(description.get(key)) is not kind:
+            raise ValueError(f"{path}: the key {key!r} is missing or no {kind.__name__}")
+    return description
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, Tensor], config: CodecConfig) -> None:
+    with torch.device(
+        "meta"
+    ):  # shapes only: a configuration out of a file allocates nothing before it is believed
+        expected = EncodecModel(config).state_dict()
+    if missing := sorted(expected.keys() - tensors.keys()):
+        raise ValueError(f"{path} lacks {len(missing)} tensors of the codec, among them {missing[0]}")
+    if unknown := sorted(tensors.keys() - expected.keys()):
+        raise ValueError(
+            f"{path} holds {len(unknown)} tensors that the codec has not, among them {unknown[0]}"
+        )
+    for name, tensor in tensors.items():
+        wanted = expected[name]
+        if (tensor.shape, tensor.dtype) != (wanted.shape, wanted.dtype):
+            raise ValueError(
+                f"{path}: tensor {name} is {tensor.dtype} {list(tensor.shape)}, but {CONFIG_FILE} makes it"
+                f" {wanted.dtype} {list(wanted.shape)}"
+            )
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir() or folder.is_symlink():
+        raise ValueError(f"{folder} exists and is no plain folder; choose another place for the export")
+    others = sorted({path.name for path in folder.iterdir()} - {CONFIG_FILE, CODEC_FILE, LM_FILE, CARD_FILE})
+    if others:
+        raise ValueError(
+            f"{folder} holds other things than an export ({others[0]}); choose another place, or clear it"
+        )
+    if any(folder.iterdir()) and not is_export(folder):
+        raise ValueError(f"{folder} exists and is not an export of ours; choose another place, or clear it")
+
+
+def _put_in_place(staged: Path, folder: Path) -> None:
+    """Rename the staged folder; an earlier one steps aside first, and comes back if the renaming fails."""
+    if not folder.exists():
+        staged.rename(folder)
+        return
+    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+    folder.rename(aside)
+    try:
+        staged.rename(folder)
+    except OSError:
+        os.rename(aside, folder)
+        raise
+    shutil.rmtree(aside)

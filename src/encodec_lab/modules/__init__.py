@@ -1,0 +1,1 @@
+"""Building blocks without knowledge of codecs: convolutions, LSTM, SEANet, signal transforms, rank reductions."""

@@ -1,0 +1,58 @@
+"""Reductions over the ranks of a data-parallel run; each is a no-op in a single process."""
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """The number of ranks, 1 when `torch.distributed` is not in use."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's index among the ranks, 0 when `torch.distributed` is not in use."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def all_reduce_sum_(tensor: Tensor) -> Tensor:
+    """Sum `tensor` over the ranks, in place."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def all_reduce_mean_(tensor: Tensor) -> Tensor:
+    """Average `tensor` over the ranks, in place."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+        tensor /= world_size()
+    return tensor
+
+
+def all_gather_rows(tensor: Tensor) -> Tensor:
+    """Concatenate [N, ...] of all ranks along the first axis, in rank order; N must be the same on all ranks."""
+    if world_size() == 1:
+        return tensor
+    gathered = [torch.empty_like(tensor) for _ in range(world_size())]
+    dist.all_gather(gathered, tensor.contiguous())
+    return torch.cat(gathered)
+
+
+def flat_all_reduce_mean_(tensors: Iterable[Tensor]) -> None:
+    """Average many tensors of one dtype over the ranks in one collective, in place."""
+    if world_size() == 1:
+        return
+    listed = list(tensors)
+    flat = all_reduce_mean_(torch.cat([tensor.reshape(-1) for tensor in listed]))
+    for tensor, part in zip(listed, torch.split(flat, [tensor.numel() for tensor in listed]), strict=True):
+        tensor.copy_(part.view_as(tensor))
+
+
+def broadcast_from_first_(tensors: Iterable[Tensor]) -> None:
+    """Overwrite every tensor by the first rank's."""
+    if world_size() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)

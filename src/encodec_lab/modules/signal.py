@@ -1,0 +1,41 @@
+"""Resampling and mel filterbanks: the only file of the package that imports torchaudio."""
+
+from typing import Literal
+
+import torchaudio.functional
+from torch import Tensor
+
+
+def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
+    """Resample by windowed-sinc interpolation: [..., T] at `from_hz` to [..., ceil(T * to_hz / from_hz)] at `to_hz`."""
+    if from_hz <= 0 or to_hz <= 0:
+        raise ValueError(f"sample rates must be positive, got {from_hz} Hz and {to_hz} Hz")
+    if from_hz == to_hz:
+        return wav
+    resampled: Tensor = torchaudio.functional.resample(wav, from_hz, to_hz)
+    return resampled
+
+
+def mel_filterbank(
+    num_fft_bins: int,
+    num_mels: int,
+    sample_rate_hz: int,
+    low_hz: float = 0.0,
+    high_hz: float | None = None,
+    norm: Literal["slaney"] | None = None,
+    mel_scale: Literal["htk", "slaney"] = "htk",
+) -> Tensor:
+    """Triangular mel filters [num_fft_bins, num_mels] from `low_hz` to `high_hz` (default: Nyquist).
+
+    `num_fft_bins` counts the bins of a one-sided spectrum: window_length // 2 + 1.
+    """
+    filters: Tensor = torchaudio.functional.melscale_fbanks(
+        num_fft_bins,
+        low_hz,
+        high_hz or sample_rate_hz / 2,
+        num_mels,
+        sample_rate_hz,
+        norm=norm,
+        mel_scale=mel_scale,
+    )
+    return filters

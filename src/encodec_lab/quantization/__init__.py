@@ -1,0 +1,1 @@
+"""Residual vector quantisation: k-means start, codebooks learned by moving averages, the residual cascade."""

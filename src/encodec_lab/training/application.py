@@ -1,0 +1,48 @@
+"""Runs a Hydra application such that a user's mistake gives one line on standard error instead of a traceback."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from encodec_lab.training.config import register_configs
+
+
+def explains_mistakes(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Wrap the function below `@hydra.main`: a mistake in it ends the program with one line and exit code 1."""
+
+    @functools.wraps(task)
+    def wrapped(config: DictConfig) -> None:
+        with _exit_on_mistake():
+            task(config)
+
+    return wrapped
+
+
+def run_application(main: Callable[[], None]) -> None:
+    """Run what `@hydra.main` made; a mistake in the configuration likewise ends with one line and exit code 1."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints what it thinks of errors and exits by itself
+    register_configs()
+    with _exit_on_mistake():
+        main()
+
+
+@contextmanager
+def _exit_on_mistake() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, HydraException, OmegaConfBaseException) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _one_line(error: BaseException) -> str:
+    """The message without line breaks; of an error that `instantiate` wrapped, the original's."""
+    if isinstance(error, HydraException) and isinstance(error.__cause__, ValueError):
+        error = error.__cause__
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())

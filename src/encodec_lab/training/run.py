@@ -1,0 +1,119 @@
+"""One training run, from its configuration to its checkpoints."""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+
+from encodec_lab.training.config import resolved
+from encodec_lab.training.strategy import ReplicaStrategy
+
+
+def train(config: DictConfig) -> lightning.Trainer:
+    """Train what `config` (configs/train.yaml and its groups) describes; returns the trainer after the run.
+
+    Raises:
+        ValueError: a setting is missing or impossible, the data cannot be had, or a checkpoint does not fit; before
+            any training starts.
+    """
+    values = resolved(config)
+    _quieten()
+    if config.num_threads is not None:
+        torch.set_num_threads(config.num_threads)
+    output_dir = Path(config.output_dir)
+    checkpoint = find_checkpoint(config.ckpt_path, output_dir)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    codec = instantiate(config.model)
+    data = instantiate(config.data, _convert_="all")
+    trainer = build_trainer(config)
+    data.trainer = trainer
+    data.setup("fit")
+    build_module = instantiate(config.codec_training, _partial_=True, _convert_="all")
+    module = build_module(
+        codec=codec,
+        discriminator=instantiate(config.discriminator, _convert_="all"),
+        reconstruction_losses=instantiate(config.losses.reconstruction, _convert_="all"),
+        balancer=instantiate(config.losses.balancer, _convert_="all"),
+        generator_optimizer=instantiate(config.generator_optimizer, _convert_="all"),
+        discriminator_optimizer=instantiate(config.discriminator_optimizer, _convert_="all"),
+        run_config=values,
+    )
+    if trainer.is_global_zero:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(values), output_dir / "config.yaml")
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    return trainer
+
+
+def build_trainer(config: DictConfig) -> lightning.Trainer:
+    """The trainer of `config.trainer`, with its loggers and callbacks."""
+    settings: dict[str, Any] = {}
+    if _is_distributed(config.trainer):
+        settings["strategy"] = ReplicaStrategy()
+    trainer: lightning.Trainer = instantiate(
+        config.trainer,
+        default_root_dir=config.output_dir,
+        logger=_instantiate_all(config.logger, Logger),
+        callbacks=_instantiate_all(config.callbacks, Callback),
+        enable_progress_bar=sys.stderr.isatty(),
+        **settings,
+        _convert_="all",
+    )
+    return trainer
+
+
+def find_checkpoint(ckpt_path: str | None, output_dir: Path) -> str | None:
+    """The file to resume from: none, the one given, or for "last" the newest of this output_dir.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if ckpt_path is None:
+        return None
+    path = output_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    if not path.is_file():
+        raise ValueError(
+            f"ckpt_path={ckpt_path}: there is no file {path}"
+            + ("; give the folder of the run to resume as hydra.run.dir=…" if ckpt_path == "last" else "")
+        )
+    return str(path)
+
+
+def _is_distributed(trainer: DictConfig) -> bool:
+    """Whether these trainer settings ask for more than one process."""
+    devices = trainer.devices
+    if devices in ("auto", -1, "-1"):
+        devices = max(1, torch.cuda.device_count()) if trainer.accelerator in ("auto", "gpu", "cuda") else 1
+    num_devices = len(devices) if OmegaConf.is_list(devices) else int(devices)
+    return num_devices * int(trainer.num_nodes) > 1
+
+
+def _instantiate_all(node: DictConfig | None, kind: type) -> list[Any]:
+    """One object for a node with `_target_`, one for each child otherwise."""
+    if not node:
+        return []
+    nodes = [node] if "_target_" in node else [child for child in node.values() if child is not None]
+    objects = [instantiate(child, _convert_="all") for child in nodes]
+    assert all(isinstance(thing, kind) for thing in objects), f"{objects} must be {kind.__name__}s"
+    return objects
+
+
+def _quieten() -> None:
+    """Drop Lightning's advice that does not hold here."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",  # reading a crop takes a millisecond
+        ".*exists and is not empty.*",  # so it is when resuming
+        ".*module\\(s\\) in eval mode.*",  # the averaged codec always is
+        ".*Using ModelCheckpoint with manual optimization.*",  # the state after the step is the one wanted
+        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,105 @@
+from itertools import islice
+
+import pytest
+import torch
+
+from encodec_lab.data.audio_file import BadAudioWarning
+from encodec_lab.data.crops import CropDataset
+from encodec_lab.data.loader import ResumableLoader
+from encodec_lab.data.manifest import load_sources
+from encodec_lab.data.sampler import CounterBatchSampler
+
+# On one core, for several workers.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
+
+@pytest.fixture
+def crops(write_noise, tmp_path):
+    write_noise("set/1.wav", 2.0)
+    write_noise("set/2.wav", 2.0)
+    return CropDataset(load_sources(tmp_path / "set", 0.0), 100, 24_000, 1, seed=0)
+
+
+def loader(
+    crops, num_workers=0, rank=0, world_size=1, global_batch_size=4, num_batches=5, max_bad_share=0.25
+):
+    sampler = CounterBatchSampler(global_batch_size, num_batches, rank, world_size)
+    return ResumableLoader(crops, sampler, num_workers, max_bad_share)
+
+
+def stream(crops, num_items):
+    return torch.stack([crops[i] for i in range(num_items)])
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+def test_epochs_follow_each_other(crops, num_workers):
+    batches = loader(crops, num_workers)
+    assert len(batches) == 5
+    wav = torch.cat([batch for _ in range(3) for batch in batches])
+    assert torch.equal(wav, stream(crops, 3 * 5 * 4))
+    batches.close()
+
+
+def test_two_ranks_make_one(crops):
+    ranks = [list(loader(crops, rank=rank, world_size=2)) for rank in (0, 1)]
+    joined = torch.cat([torch.cat(shares) for shares in zip(*ranks, strict=True)])
+    assert torch.equal(joined, stream(crops, 20))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_consumed", [0, 2, 5, 8])
+def test_the_state_counts_what_was_handed_out(crops, num_workers, num_consumed):
+    before = loader(crops, num_workers)
+    for _ in islice((batch for _ in range(2) for batch in before), num_consumed):
+        pass
+    state = before.state_dict()
+    before.close()
+    assert state == {"next_index": 4 * num_consumed}
+    # Another number of workers and another batch size go on at the same place.
+    after = loader(crops, 2 - num_workers, global_batch_size=2)
+    after.load_state_dict(state)
+    iter(after)  # one that is given up at once, as Lightning does, costs nothing
+    assert torch.equal(torch.cat(list(after)), stream(crops, 50)[4 * num_consumed :][:10])
+    after.close()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_an_abandoned_iteration_loses_nothing(crops, num_workers):
+    batches = loader(crops, num_workers)
+    wav = torch.cat([*islice(batches, 2), *batches])
+    assert torch.equal(wav, stream(crops, 28))
+    batches.close()
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_global_random_state_is_untouched(crops, num_workers):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    batches = loader(crops, num_workers)
+    list(batches)
+    batches.close()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_bad_files_are_named_once_each(write_noise, write_nan, tmp_path, num_workers):
+    for i in range(4):
+        write_noise(f"set/{i}.wav", 1.0)
+    write_nan("set/bad1.wav", 1.0)
+    write_nan("set/bad2.wav", 1.0)
+    crops = CropDataset(load_sources(tmp_path / "set", 0.0), 100, 24_000, 1, seed=0)
+    batches = loader(crops, num_workers, num_batches=20, max_bad_share=0.5)
+    with pytest.warns(BadAudioWarning) as caught:
+        wav = torch.cat(list(batches))
+    batches.close()
+    assert sorted(str(warning.message).count("bad1.wav") for warning in caught) == [0, 1]
+    assert torch.isfinite(wav).all()
+    strict = loader(crops, num_workers, num_batches=20, max_bad_share=0.2)
+    with pytest.warns(BadAudioWarning), pytest.raises(ValueError, match=r"2 of 6 .*bad"):
+        list(strict)
+    strict.close()
+
+
+def test_a_negative_number_of_workers_is_refused(crops):
+    with pytest.raises(ValueError, match="-1"):
+        loader(crops, -1)

@@ -1,0 +1,27 @@
+"""The speed measurement counts seconds of audio per second of work."""
+
+import time
+
+import pytest
+import torch
+
+from encodec_lab.evaluation.speed import measure_real_time_factors
+from encodec_lab.models.encodec import EncodecModel
+
+
+def test_factors_are_audio_over_work(codec: EncodecModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = EncodecModel.encode
+
+    def slow_encode(model: EncodecModel, wav: torch.Tensor) -> object:
+        time.sleep(0.05)
+        return encode(model, wav)
+
+    monkeypatch.setattr(EncodecModel, "encode", slow_encode)
+    factors = measure_real_time_factors(codec, 6.0, duration_s=0.5, num_repeats=2)
+    assert 0 < factors.encode < 10
+    assert factors.decode > factors.encode
+
+
+def test_unsupported_bandwidth(codec: EncodecModel) -> None:
+    with pytest.raises(ValueError, match=r"7\.0 kbps"):
+        measure_real_time_factors(codec, 7.0, duration_s=0.5, num_repeats=1)

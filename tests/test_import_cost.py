@@ -1,0 +1,55 @@
+"""Importing the library is about as fast as importing torch, and loads nothing of what only training needs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EVERYTHING = "from encodec_lab import *"  # the names are loaded lazily, so a bare import would prove little
+TRAINING_ONLY = ("lightning", "pytorch_lightning", "hydra", "omegaconf", "wandb", "matplotlib")
+OPTIONAL = ("scipy", "pesq", "pystoi")
+
+
+def _run(program: str) -> str:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def _loaded_by(statement: str) -> set[str]:
+    return set(json.loads(_run(f"{statement}\nimport json, sys; print(json.dumps(sorted(sys.modules)))")))
+
+
+def test_import_loads_no_training_library() -> None:
+    loaded = _loaded_by(f"{EVERYTHING}\nimport encodec_lab.metrics, encodec_lab.cli.main")
+    assert {"torch", "encodec_lab.models.encodec", "encodec_lab.bitstream.compress"} <= loaded
+    assert not loaded & {*TRAINING_ONLY, *OPTIONAL}
+
+
+def test_nor_does_any_layer_below_training(repository: Path) -> None:
+    source = repository / "src"
+    modules = [
+        ".".join(path.relative_to(source).with_suffix("").parts)
+        for path in sorted(source.rglob("encodec_lab/**/*.py"))
+        if "training" not in path.parts and path.stem not in ("__init__", "__main__")
+    ]
+    assert len(modules) > 30
+    assert not _loaded_by("import " + ", ".join(modules)) & {*TRAINING_ONLY, *OPTIONAL}
+
+
+def test_the_command_can_answer_without_torch() -> None:
+    assert "torch" not in _loaded_by("import encodec_lab, encodec_lab.cli.main")
+
+
+@pytest.mark.slow
+def test_import_takes_little_longer_than_torch_and_torchaudio() -> None:
+    """Processor time, the least of several runs in turn, so that other work on the machine matters little."""
+    measure = "import time; {}; print(time.process_time())"
+    ours, theirs = [], []
+    for _ in range(4):
+        theirs.append(float(_run(measure.format("import torch, torchaudio"))))
+        ours.append(float(_run(measure.format(EVERYTHING))))
+    assert min(ours) < 1.3 * min(theirs)
