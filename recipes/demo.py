@@ -21,7 +21,9 @@ OUT = Path("outputs/demo")
 def run(program: str, *arguments: str | Path) -> None:
     """Run a program of this environment, and show it as one would type it."""
     print(f"\n$ {shlex.join([program, *map(str, arguments)])}", flush=True)
-    subprocess.run([Path(sys.executable).with_name(program), *arguments], check=True)
+    status = subprocess.run([Path(sys.executable).with_name(program), *arguments], check=False).returncode
+    if status:
+        sys.exit(f"demo: the command above failed with exit status {status}")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import torch
 
 from encodec_lab.evaluation.evaluate import read_for
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.quantization.usage import usage_of_counts
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,10 @@ def measure_codebook_usage(model: EncodecModel, paths: Sequence[str | Path]) -> 
                     count += torch.bincount(chosen, minlength=size)
     finally:
         model.set_target_bandwidth(before)
-    return [_usage(index, count) for index, count in enumerate(counts)]
-
-
-def _usage(index: int, count: torch.Tensor) -> CodebookUsage:
-    frequencies = count.double() / count.sum()
-    entropy_nats = -torch.special.xlogy(frequencies, frequencies).sum()
-    return CodebookUsage(
-        codebook=index,
-        codebook_size=len(count),
-        used_share=float((count > 0).double().mean()),
-        perplexity=float(entropy_nats.exp()),
-        num_frames=int(count.sum()),
-    )
+    figures = usage_of_counts(counts)
+    return [
+        CodebookUsage(index, size, used_share, perplexity, num_frames)
+        for index, (used_share, perplexity, num_frames) in enumerate(
+            zip(figures.used_share.tolist(), figures.perplexity.tolist(), counts.sum(1).tolist(), strict=True)
+        )
+    ]

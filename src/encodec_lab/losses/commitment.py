@@ -13,9 +13,10 @@ def commitment_loss(residuals: Sequence[Tensor], quantized: Sequence[Tensor]) ->
     dimensions and frames, so that its size does not depend on how many codebooks a batch uses.
 
     Args:
-        residuals: K tensors [B, D, L], the input of each codebook. To reach the encoder from every codebook they must
-            be differentiable: the latent minus the *detached* quantised vectors of the codebooks before.
-        quantized: K tensors [B, D, L], what each codebook chose.
+        residuals: K tensors of one shape, [B * L, D] from the quantiser: the input of each codebook. To reach the
+            encoder from every codebook they must be differentiable: the latent minus the *detached* quantised vectors
+            of the codebooks before.
+        quantized: K tensors [B * L, D], what each codebook chose.
 
     Raises:
         ValueError: for no codebook, or shapes that do not match.

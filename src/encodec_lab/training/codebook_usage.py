@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from encodec_lab.quantization.usage import usage_of_counts
+
 
 class CodebookUsage(nn.Module):
     """Counts codes between two calls of `pop_figures`; the counts are part of the state, so a resumed run goes on."""
@@ -27,10 +29,3 @@ class CodebookUsage(nn.Module):
         self.counts.zero_()
         figures = {f"codebook/used/{k:02d}": value for k, value in enumerate(used)}
         return figures | {f"codebook/perplexity/{k:02d}": value for k, value in enumerate(perplexities)}
-
-
-def usage_of_counts(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of entries in use [K] and perplexity [K] of choice counts [K, V]; perplexity is 1 without choices."""
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    entropies = -(shares * shares.clamp(min=torch.finfo(shares.dtype).tiny).log()).sum(1)
-    return (counts > 0).to(counts.dtype).mean(1), entropies.exp()

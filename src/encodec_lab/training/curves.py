@@ -1,83 +1,38 @@
 """The curves of a run as one picture, drawn from its metrics.csv."""
 
-import csv
-import math
-from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from encodec_lab.evaluation.training_log import CODEC_CHARTS, curves_of, read_training_records
+
 matplotlib.use("Agg")
 
-_PANELS = {
-    "losses": ("train/l1", "train/mel", "train/commitment"),
-    "adversary": ("train/adversarial", "train/feature_matching", "train/discriminator"),
-    "gradient norms": ("train/gradient_norm", "train/discriminator_gradient_norm"),
-    "balancer ratios": ("balancer/ratio/",),
-    "SI-SNR, dB": ("valid/si_snr_db/",),
-    "mel distance": ("valid/mel_distance/",),
-    "codebook entries in use": ("codebook/used/",),
-    "codebook perplexity": ("codebook/perplexity/",),
-}
-_SMOOTHED_PREFIX = "train/"
+_NUM_COLUMNS = 4
 _MAX_LABELS = 8
-
-Curves = dict[str, list[tuple[int, float]]]
-
-
-def read_curves(metrics_csv: str | Path) -> Curves:
-    """(step, value) pairs by name from a metrics.csv that Lightning's CSVLogger wrote; other cells are left out."""
-    curves: Curves = defaultdict(list)
-    with open(metrics_csv, newline="") as file:
-        for row in csv.DictReader(file):
-            step = int(float(row["step"]))
-            for name, text in row.items():
-                if text and name not in ("step", "epoch"):
-                    value = float(text)
-                    if math.isfinite(value):
-                        curves[name].append((step, value))
-    return dict(curves)
 
 
 def draw_curves(metrics_csv: str | Path, picture: str | Path) -> None:
     """Draw losses, scores and codebook usage over steps to a PNG file; panels without data are left empty."""
-    curves = read_curves(metrics_csv)
-    figure = Figure(figsize=(16, 8), layout="constrained")
-    for panel, (title, prefixes) in zip(figure.subplots(2, 4).flat, _PANELS.items(), strict=True):
-        panel.set_title(title)
+    records = read_training_records(metrics_csv)
+    figure = Figure(figsize=(4 * _NUM_COLUMNS, 8), layout="constrained")
+    panels = figure.subplots(-(-len(CODEC_CHARTS) // _NUM_COLUMNS), _NUM_COLUMNS).flat
+    for panel, plan in zip(panels, CODEC_CHARTS, strict=False):
+        panel.set_title(plan.title, fontsize="medium")
         panel.set_xlabel("generator step")
         panel.grid(alpha=0.3)
-        names = [name for name in sorted(curves, key=_by_number) if name.startswith(prefixes)]
-        for position, name in enumerate(names):
-            steps, values = zip(*curves[name], strict=True)
-            smoothed = _smooth(values) if name.startswith(_SMOOTHED_PREFIX) else list(values)
-            labelled = len(names) <= _MAX_LABELS or position in (0, len(names) - 1)
-            color = (
-                None if len(names) <= _MAX_LABELS else matplotlib.colormaps["viridis"](position / len(names))
-            )
-            panel.plot(steps, smoothed, label=name.rsplit("/", 1)[-1] if labelled else None, color=color)
-        if names:
+        curves = curves_of(plan, records)
+        for position, curve in enumerate(curves):
+            style: dict[str, Any] = {}
+            if len(curves) > _MAX_LABELS:  # one per codebook: only the first and the last are named
+                style["color"] = matplotlib.colormaps["viridis"](position / len(curves))
+            if len(curves) <= _MAX_LABELS or position in (0, len(curves) - 1):
+                style["label"] = curve.label
+            panel.plot(curve.steps, curve.values, **style)
+        if curves:
             panel.legend(fontsize="small")
+        if plan.logarithmic and curves:
+            panel.set_yscale("log")
     figure.savefig(picture, dpi=90)
-
-
-def _by_number(name: str) -> tuple[str, float]:
-    """Order names by the number that their last part begins with, as in 1.5kbps < 12kbps."""
-    head, _, tail = name.rpartition("/")
-    digits = tail.removesuffix("kbps")
-    try:
-        return head, float(digits)
-    except ValueError:
-        return name, 0.0
-
-
-def _smooth(values: tuple[float, ...]) -> list[float]:
-    """Exponential moving average, over about a thirtieth of the curve."""
-    decay = 1 - 1 / max(1.0, len(values) / 30)
-    smoothed, total, weight = [], 0.0, 0.0
-    for value in values:
-        total = decay * total + value
-        weight = decay * weight + 1
-        smoothed.append(total / weight)
-    return smoothed

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from encodec_lab.evaluation.training_log import read_training_records
 from encodec_lab.models.config import CodecConfig
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.export_folder import read_export, write_export
-from encodec_lab.training.curves import read_curves
 
 _AVERAGE_PREFIX = "average.codec."
 
@@ -100,8 +100,10 @@ def _last_scores(metrics_csv: Path) -> dict[str, float]:
     """The newest validation scores of the run by name, none if the file is not where `train.py` puts it."""
     if not metrics_csv.is_file():
         return {}
-    curves = read_curves(metrics_csv)
-    return {name: points[-1][1] for name, points in curves.items() if name.startswith("valid/")}
+    scores: dict[str, float] = {}
+    for _, values in read_training_records(metrics_csv):
+        scores |= {name: value for name, value in values.items() if name.startswith("valid/")}
+    return scores
 
 
 def _model_card(trained: TrainedCodec, scores: dict[str, float]) -> str:
