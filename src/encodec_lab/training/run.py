@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from encodec_lab.training.config import resolved
+from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
 from encodec_lab.training.strategy import ReplicaStrategy
 
 
@@ -49,6 +50,9 @@ def train(config: DictConfig) -> lightning.Trainer:
     if trainer.is_global_zero:
         output_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(values), output_dir / "config.yaml")
+        if checkpoint is not None:
+            step = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+            drop_metrics_from(output_dir / METRICS_FILE, step)
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     return trainer
 
