@@ -1,13 +1,8 @@
 """Codecs that the tests of the streams share."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from encodec_lab.models.encodec import EncodecModel
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # small_codec.py
 
 
 @pytest.fixture(scope="session", params=["SMALL_24KHZ", "SMALL_48KHZ"])

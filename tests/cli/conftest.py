@@ -1,14 +1,11 @@
 """Exported small codecs and audio files for the command's tests."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from encodec_lab.data.audio_file import write_wav
 from encodec_lab.models.export_folder import write_export
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # small_codec.py
 
 
 @pytest.fixture(scope="session")

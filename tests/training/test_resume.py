@@ -26,7 +26,7 @@ def overrides(noise_folder: Path, output_dir: Path) -> list[str]:
         f"codec_training.schedule.total_steps={NUM_STEPS}",
         f"trainer.max_steps={NUM_STEPS}",
         "trainer.val_check_interval=3",
-        "callbacks.checkpoint.every_n_train_steps=1",
+        "callbacks.checkpoint.every_n_steps=1",
         "callbacks.checkpoint.save_top_k=-1",
         "~callbacks.samples",
         "~callbacks.reporter",
@@ -100,7 +100,7 @@ def test_stopped_and_resumed_in_its_own_folder(unbroken, noise_folder, tmp_path,
     settings = [
         *overrides(noise_folder, tmp_path),
         # As they are by default: the run stops between two of them.
-        "callbacks.checkpoint.every_n_train_steps=3",
+        "callbacks.checkpoint.every_n_steps=3",
         "callbacks.checkpoint.save_top_k=1",
     ]
     assert train(compose(*settings, f"trainer.max_steps={stop}")).global_step == stop

@@ -1,5 +1,6 @@
 """The training step of a codec: generator and discriminator, their losses, and the balancer between them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ class CodecTraining(lightning.LightningModule):
         average_decay: of the moving average of the weights.
         seed: of the run's draws.
         run_config: plain values that rebuild the run; kept in every checkpoint. `run_config["model"]` must build the
-            codec.
+            codec, `run_config["discriminator"]` the discriminator.
     """
 
     def __init__(
@@ -124,6 +125,8 @@ class CodecTraining(lightning.LightningModule):
         self._step_generator(batch, output, codec_pass, judged)
         if draws.updates_discriminator:
             self._step_discriminator(judged)
+        else:  # Lightning would log the last update's values again
+            self._log_scalars("train", {"discriminator": math.nan, "discriminator_gradient_norm": math.nan})
         self.average.update(self.codec, step)
         self._log_step(draws)
 
@@ -220,6 +223,8 @@ class CodecTraining(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores by bandwidth and, of the training since the last validation, how codebooks were used."""
+        if not self.codec.quantizer.started:
+            return
         self.log_dict(self.scores.pop_means(self.device), sync_dist=True)
         if not self.trainer.sanity_checking:
             self.log_dict(self.codebook_usage.pop_figures(), sync_dist=True)
@@ -233,17 +238,18 @@ class CodecTraining(lightning.LightningModule):
         """Take back what `on_save_checkpoint` added.
 
         Raises:
-            ValueError: the checkpoint is of another model, or of another program.
+            ValueError: the checkpoint is of another model or discriminator, or of another program.
         """
         if "run_config" not in checkpoint:
             raise ValueError("the checkpoint was not written by encodec-lab's codec training")
-        theirs, mine = checkpoint["run_config"]["model"], self.run_config["model"]
-        if differing := sorted(
-            key for key in theirs.keys() | mine.keys() if theirs.get(key) != mine.get(key)
-        ):
-            raise ValueError(
-                "the checkpoint is of another model; it differs in "
-                + ", ".join(f"{key} ({theirs.get(key)} there, {mine.get(key)} here)" for key in differing)
-            )
+        for part in ("model", "discriminator"):
+            theirs, mine = checkpoint["run_config"][part], self.run_config[part]
+            if differing := sorted(
+                key for key in theirs.keys() | mine.keys() if theirs.get(key) != mine.get(key)
+            ):
+                raise ValueError(
+                    f"the checkpoint is of another {part}; it differs in "
+                    + ", ".join(f"{key} ({theirs.get(key)} there, {mine.get(key)} here)" for key in differing)
+                )
         self.codec.quantizer.restore_gathered_vectors(checkpoint["gathered_vectors"])
         self.average.codec.quantizer.restore_gathered_vectors([])

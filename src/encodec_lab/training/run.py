@@ -116,6 +116,7 @@ def _quieten() -> None:
     for message in (
         ".*does not have many workers.*",  # reading a crop takes a millisecond
         ".*exists and is not empty.*",  # so it is when resuming
+        ".*dirpath has changed from.*",  # a run may be resumed in a folder of its own
         ".*module\\(s\\) in eval mode.*",  # the averaged codec always is
         ".*Using ModelCheckpoint with manual optimization.*",  # the state after the step is the one wanted
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",

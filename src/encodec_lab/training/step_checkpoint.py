@@ -17,6 +17,7 @@ class StepCheckpoint(ModelCheckpoint):
             auto_insert_metric_name=False,
             every_n_train_steps=every_n_steps,
             save_last=True,
+            enable_version_counter=False,  # last.ckpt is the newest, whatever lay in the folder before
             save_on_train_epoch_end=False,
             **options,
         )
