@@ -30,7 +30,7 @@ format: $(VENV)/installed-tests  ## Sort imports, mend what lint can mend, forma
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed-codec  ## Measure the speed of both published architectures on this machine
+bench: $(VENV)/installed-codec $(VENV)/installed-tests  ## Measure the speed of both published architectures beside the reference
 	$(BIN)/python recipes/bench.py
 
 clean:  ## Remove .venv, outputs and caches

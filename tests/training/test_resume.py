@@ -119,3 +119,45 @@ def test_no_such_checkpoint(noise_folder, tmp_path, ckpt_path):
     with pytest.raises(ValueError, match=f"ckpt_path={ckpt_path}: there is no file"):
         train(compose(*overrides(noise_folder, tmp_path), f"ckpt_path={ckpt_path}"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_run_in_a_used_folder_starts_its_files_anew(noise_folder, tmp_path):
+    settings = overrides(noise_folder, tmp_path)
+    train(compose(*settings, "trainer.max_steps=4"))
+    train(compose(*settings, "trainer.max_steps=2"))
+    assert [step for step, _ in training_records(read_training_records(tmp_path / "metrics.csv"))] == [0, 1]
+    last = tmp_path / "checkpoints/last.ckpt"
+    assert torch.load(last, weights_only=True)["global_step"] == 2
+    assert not list(last.parent.glob("last-v*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("model.latent_dim=4", r"another model; it differs in latent_dim \(8 there, 4 here\)$"),
+        ("model.name=other", r"another model; it differs in name \(tiny there, other here\)$"),
+        (
+            "discriminator.num_filters=3",
+            r"another discriminator; it differs in num_filters \(2 there, 3 here\)$",
+        ),
+    ],
+)
+def test_a_checkpoint_of_other_networks_is_refused_before_anything_changes(
+    unbroken, noise_folder, tmp_path, change, message
+):
+    _, _, checkpoints = unbroken
+    with pytest.raises(ValueError, match=message):
+        train(compose(*overrides(noise_folder, tmp_path), change, f"ckpt_path={checkpoints / 'last.ckpt'}"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"not a checkpoint", {"state_dict": {}}, [1, 2]])
+def test_a_file_that_is_no_checkpoint_of_ours(noise_folder, tmp_path, content):
+    file = tmp_path / "other.ckpt"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        torch.save(content, file)
+    with pytest.raises(ValueError, match="not a checkpoint of|not written by"):
+        train(compose(*overrides(noise_folder, tmp_path / "run"), f"ckpt_path={file}"))
+    assert not (tmp_path / "run").exists()

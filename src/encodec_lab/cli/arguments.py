@@ -91,7 +91,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "-l",
         "--lm",
         action="store_true",
-        help="entropy code with the model's language model: smaller, but slower",
+        help="entropy code with the model's language model (no model of this version has one yet)",
     )
     add("-f", "--force", action="store_true", help="overwrite the output if it exists")
     add("-r", "--rescale", action="store_true", help="scale the decompressed audio so that it does not clip")

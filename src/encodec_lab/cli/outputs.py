@@ -1,25 +1,20 @@
 """Writing results: whole or not at all, and without clipping unnoticed."""
 
-import os
 import sys
-import uuid
 from pathlib import Path
 
 from torch import Tensor
 
 from encodec_lab.data.audio_file import write_wav
+from encodec_lab.data.whole_file import whole_file
 
 PEAK_LIMIT = 0.99  # the reference's
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it, so that `path` holds the old content or all of the new."""
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    """Write a file whole or not at all."""
+    with whole_file(path) as staged:
         staged.write_bytes(data)
-        os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)
 
 
 def write_decompressed(path: Path, wav: Tensor, sample_rate_hz: int, rescale: bool) -> None:
@@ -29,7 +24,7 @@ def write_decompressed(path: Path, wav: Tensor, sample_rate_hz: int, rescale: bo
     """
     peak = wav.abs().max().item()
     if rescale:
-        wav = wav * min(PEAK_LIMIT / max(peak, PEAK_LIMIT), 1.0)
+        wav = wav * (PEAK_LIMIT / max(peak, PEAK_LIMIT))
     elif peak > PEAK_LIMIT:
         print(
             f"encodec: {path}: clipping: the peak is {peak:.3f}, the limit {PEAK_LIMIT};"

@@ -1,6 +1,5 @@
 """Reading and writing audio files with soundfile: never more of a file than is asked for."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from pathlib import Path
 import soundfile
 import torch
 from torch import Tensor
+
+from encodec_lab.data.whole_file import whole_file
 
 AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 MIN_SAMPLE_RATE_HZ = 8_000
@@ -106,14 +107,9 @@ def write_wav(path: str | Path, wav: Tensor, sample_rate_hz: int) -> None:
     if not torch.isfinite(wav).all():
         raise ValueError(f"{path}: not written, because the audio holds NaN or infinite samples")
     samples = wav.detach().to("cpu", torch.float32).clamp(-1, 1).T.contiguous().numpy()
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # Opened here, because libsndfile reports a missing folder only as "System error".
-        with open(beside, "wb") as file:
-            soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    # Opened here, because libsndfile reports a missing folder only as "System error".
+    with whole_file(path) as staged, open(staged, "wb") as file:
+        soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
 
 
 @contextmanager

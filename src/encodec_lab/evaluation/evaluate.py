@@ -1,7 +1,6 @@
 """Files through a codec's real bitstream at each bandwidth, scored against the originals."""
 
 import csv
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor
 from encodec_lab.bitstream.compress import compress, decompress
 from encodec_lab.data.audio_file import read_whole
 from encodec_lab.data.convert import convert_audio
+from encodec_lab.data.whole_file import whole_file
 from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric
 from encodec_lab.metrics import NotScored
 from encodec_lab.models.encodec import EncodecModel
@@ -121,30 +121,23 @@ def write_csv(
     """Write the rows as CSV, whole or not at all; a metric that could not score has an empty cell and a reason."""
     path = Path(path)
     names = [metric.name for metric in metrics]
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(beside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+    with whole_file(path) as staged, open(staged, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "domain", "bandwidth_kbps", "true_kbps", "duration_s", *names, "not_scored"])
+        for row in rows:
+            scores = [row.scores.get(name, "") for name in names]
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in row.not_scored.items())
             writer.writerow(
-                ["file", "domain", "bandwidth_kbps", "true_kbps", "duration_s", *names, "not_scored"]
+                [
+                    row.file,
+                    row.domain,
+                    row.bandwidth_kbps,
+                    row.true_kbps,
+                    row.duration_s,
+                    *scores,
+                    reasons,
+                ]
             )
-            for row in rows:
-                scores = [row.scores.get(name, "") for name in names]
-                reasons = "; ".join(f"{name}: {reason}" for name, reason in row.not_scored.items())
-                writer.writerow(
-                    [
-                        row.file,
-                        row.domain,
-                        row.bandwidth_kbps,
-                        row.true_kbps,
-                        row.duration_s,
-                        *scores,
-                        reasons,
-                    ]
-                )
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _evaluate_once(

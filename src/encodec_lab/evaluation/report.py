@@ -1,6 +1,5 @@
 """The evaluation page: one HTML file that needs nothing else, to look at and to listen to."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
+from encodec_lab.data.whole_file import whole_file
 from encodec_lab.evaluation import report_sections
 from encodec_lab.evaluation.codebook_usage import CodebookUsage
 from encodec_lab.evaluation.evaluate import EvaluationRow
@@ -47,12 +47,8 @@ def write_report(path: str | Path, content: ReportContent) -> None:
     """Write the page, whole or not at all; its folder is made if missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(render_report(content), encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with whole_file(path) as staged:
+        staged.write_text(render_report(content), encoding="utf-8")
 
 
 def render_report(content: ReportContent) -> str:

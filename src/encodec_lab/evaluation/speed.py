@@ -1,12 +1,23 @@
-"""How fast a codec is, as multiples of real time."""
+"""How fast a codec is: multiples of real time, and ratios to another codec in paired runs."""
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 
-from encodec_lab.models.encodec import EncodecModel
+
+class Codec(Protocol):
+    """What is timed; the reference implementation fits as well."""
+
+    channels: int
+    sample_rate: int
+
+    def set_target_bandwidth(self, bandwidth: float) -> None: ...
+    def encode(self, x: torch.Tensor, /) -> Any: ...
+    def decode(self, frames: Any, /) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -18,32 +29,43 @@ class RealTimeFactors:
 
 
 @torch.no_grad()
-def measure_real_time_factors(
-    model: EncodecModel, bandwidth_kbps: float, duration_s: float, num_repeats: int
-) -> RealTimeFactors:
-    """The best of `num_repeats` runs over noise of the given duration, after one that is not counted.
+def measure_in_turns(
+    codecs: list[Codec], bandwidth_kbps: float, duration_s: float, num_repeats: int
+) -> list[RealTimeFactors]:
+    """Medians of `num_repeats` runs over noise of the given duration, after one that is not counted.
+
+    The codecs take turns, so that a machine whose speed drifts is unjust to none.
 
     Raises:
-        ValueError: the model does not support the bandwidth.
+        ValueError: a codec does not support the bandwidth.
     """
-    model.set_target_bandwidth(bandwidth_kbps)
-    generator = torch.Generator().manual_seed(0)
-    wav = 0.1 * torch.randn(1, model.channels, round(duration_s * model.sample_rate), generator=generator)
-    wav = wav.to(next(model.parameters()).device)
-    frames = model.encode(wav)
-    return RealTimeFactors(
-        encode=duration_s / _shortest_s(lambda: model.encode(wav), num_repeats),
-        decode=duration_s / _shortest_s(lambda: model.decode(frames), num_repeats),
-    )
-
-
-def _shortest_s(work: Callable[[], object], num_repeats: int) -> float:
-    durations = []
+    durations: list[tuple[list[float], list[float]]] = [([], []) for _ in codecs]
     for repeat in range(num_repeats + 1):
-        started_s = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        if repeat:
-            durations.append(time.perf_counter() - started_s)
-    return min(durations)
+        for codec, (encoding, decoding) in zip(codecs, durations, strict=True):
+            codec.set_target_bandwidth(bandwidth_kbps)
+            wav = _noise(codec, duration_s)
+            frames, encode_s = _timed(lambda codec=codec, wav=wav: codec.encode(wav))  # type: ignore[misc]
+            _, decode_s = _timed(lambda codec=codec, frames=frames: codec.decode(frames))  # type: ignore[misc]
+            if repeat:
+                encoding.append(encode_s)
+                decoding.append(decode_s)
+    return [
+        RealTimeFactors(duration_s / statistics.median(encoding), duration_s / statistics.median(decoding))
+        for encoding, decoding in durations
+    ]
+
+
+def _noise(codec: Codec, duration_s: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    wav = 0.1 * torch.randn(1, codec.channels, round(duration_s * codec.sample_rate), generator=generator)
+    device = next(codec.parameters()).device if isinstance(codec, torch.nn.Module) else "cpu"
+    return wav.to(device)
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What `work` gives, and the seconds that it takes."""
+    started_s = time.perf_counter()
+    result = work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result, time.perf_counter() - started_s

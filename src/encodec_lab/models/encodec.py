@@ -45,6 +45,7 @@ class EncodecModel(nn.Module):
         hop_length: samples per latent frame.
         frame_rate: latent frames per second.
         bits_per_codebook: bits of one code.
+        normalize: whether segments are divided by their RMS.
         segment_length: samples of a segment, or None for a codec that takes recordings whole.
         segment_stride: samples from the start of a segment to the start of the next, or None.
     """
@@ -146,7 +147,14 @@ class EncodecModel(nn.Module):
             wav: [B, C, T].
             num_codebooks: how many codebooks to use.
             draw_seed: see `ResidualVectorQuantizer.quantize_for_training`.
+
+        Raises:
+            ValueError: the crops are longer than a segment.
         """
+        if self.segment_length is not None and wav.shape[-1] > self.segment_length:
+            raise ValueError(
+                f"crops of {wav.shape[-1]} samples are longer than a segment of {self.name}, {self.segment_length}"
+            )
         normalized, scale = self._normalize(wav)
         latent = self.quantizer.quantize_for_training(self.encoder(normalized), num_codebooks, draw_seed)
         reconstruction: Tensor = self.decoder(latent.quantized)[..., : wav.shape[-1]]

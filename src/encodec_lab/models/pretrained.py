@@ -81,8 +81,8 @@ def _cached_file(file_name: str) -> Path:
         if isinstance(error, HTTPError):
             error.close()  # it holds the connection
         raise WeightsError(
-            f"cannot download {url} ({_first_line(error)}); put that file into {folder},"
-            " or into a folder of your choice and name it by repository=FOLDER"
+            f"cannot download {url} ({_first_line(error)}); put that file into {folder}, or into a folder"
+            " of your choice, and give repository=FOLDER in Python, --model FILE on the command line"
         ) from error
     return path
 

@@ -235,12 +235,18 @@ class CodecTraining(lightning.LightningModule):
         checkpoint["gathered_vectors"] = self.codec.quantizer.gathered_vectors()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back what `on_save_checkpoint` added.
+        """Take back what `on_save_checkpoint` added; raises what `check_continues` does."""
+        self.check_continues(checkpoint)
+        self.codec.quantizer.restore_gathered_vectors(checkpoint["gathered_vectors"])
+        self.average.codec.quantizer.restore_gathered_vectors([])
+
+    def check_continues(self, checkpoint: object) -> None:
+        """Check that a checkpoint holds these networks.
 
         Raises:
-            ValueError: the checkpoint is of another model or discriminator, or of another program.
+            ValueError: it is of another model or discriminator, or of another program.
         """
-        if "run_config" not in checkpoint:
+        if not isinstance(checkpoint, Mapping) or "run_config" not in checkpoint:
             raise ValueError("the checkpoint was not written by encodec-lab's codec training")
         for part in ("model", "discriminator"):
             theirs, mine = checkpoint["run_config"][part], self.run_config[part]
@@ -251,5 +257,3 @@ class CodecTraining(lightning.LightningModule):
                     f"the checkpoint is of another {part}; it differs in "
                     + ", ".join(f"{key} ({theirs.get(key)} there, {mine.get(key)} here)" for key in differing)
                 )
-        self.codec.quantizer.restore_gathered_vectors(checkpoint["gathered_vectors"])
-        self.average.codec.quantizer.restore_gathered_vectors([])

@@ -12,6 +12,8 @@ from encodec_lab.evaluation.training_log import read_training_records
 from encodec_lab.models.config import CodecConfig
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.export_folder import read_export, write_export
+from encodec_lab.models.registry import PUBLISHED_CONFIGS
+from encodec_lab.training.local_logger import METRICS_FILE
 
 _AVERAGE_PREFIX = "average.codec."
 
@@ -64,16 +66,21 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
     """Write the codec of a checkpoint as an export folder, reload it and compare what the two give.
 
     Raises:
-        ValueError: see `load_trained_codec` and `write_export`; or the reloaded codec differs.
+        ValueError: see `load_trained_codec` and `write_export`; the name is a published model's; or the reloaded codec
+            differs.
     """
     trained = load_trained_codec(checkpoint, name)
+    if trained.codec.name in PUBLISHED_CONFIGS:
+        raise ValueError(
+            f"streams of a codec named {trained.codec.name} would be decoded by Meta's weights; give another name=…"
+        )
     provenance = {
         "checkpoint": Path(checkpoint).name,
         "step": trained.step,
         "exported": datetime.date.today().isoformat(),
         "training": trained.run_config,
     }
-    scores = _last_scores(Path(checkpoint).parent.parent / "metrics.csv")
+    scores = _scores_at(Path(checkpoint).parent.parent / METRICS_FILE, trained.step)
     write_export(output, trained.codec, provenance, _model_card(trained, scores))
     _compare(trained.codec, read_export(output))
     return trained
@@ -96,13 +103,14 @@ def _compare(codec: EncodecModel, reloaded: EncodecModel) -> None:
             )
 
 
-def _last_scores(metrics_csv: Path) -> dict[str, float]:
-    """The newest validation scores of the run by name, none if the file is not where `train.py` puts it."""
+def _scores_at(metrics_csv: Path, num_steps: int) -> dict[str, float]:
+    """The newest validation scores of the first `num_steps` steps; none if `train.py` has not put the file there."""
     if not metrics_csv.is_file():
         return {}
     scores: dict[str, float] = {}
-    for _, values in read_training_records(metrics_csv):
-        scores |= {name: value for name, value in values.items() if name.startswith("valid/")}
+    for step, values in read_training_records(metrics_csv):
+        if step < num_steps:
+            scores |= {name: value for name, value in values.items() if name.startswith("valid/")}
     return scores
 
 

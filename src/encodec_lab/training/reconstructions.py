@@ -44,7 +44,9 @@ class ReconstructionSamples(lightning.Callback):
             self._write(outputs, trainer)
 
     def _write(self, clip: ValidationClip, trainer: lightning.Trainer) -> None:
-        folder = self.folder / Path(clip.name).stem
+        folder = (
+            self.folder / clip.name
+        )  # a path below self.folder: clips of several folders may share file names
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"step_{trainer.global_step:06d}"
         if not (folder / "original.wav").exists():
@@ -55,7 +57,7 @@ class ReconstructionSamples(lightning.Callback):
         spectrogram_figure(clip).savefig(picture, dpi=90)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                _log_to_wandb(logger, clip, folder.name, picture, trainer.global_step)
+                _log_to_wandb(logger, clip, picture, trainer.global_step)
 
 
 def spectrogram_figure(clip: ValidationClip) -> Figure:
@@ -85,11 +87,11 @@ def _magnitude_db(wav: Tensor) -> np.ndarray[Any, Any]:
     return np.asarray(20 * torch.log10(relative.clamp(min=10 ** (_FLOOR_DB / 20))))
 
 
-def _log_to_wandb(logger: WandbLogger, clip: ValidationClip, name: str, picture: Path, step: int) -> None:
-    logger.log_image(f"spectrograms/{name}", [str(picture)], step=step)
+def _log_to_wandb(logger: WandbLogger, clip: ValidationClip, picture: Path, step: int) -> None:
+    logger.log_image(f"spectrograms/{clip.name}", [str(picture)], step=step)
     for kbps, wav in clip.reconstructions.items():
         logger.log_audio(
-            f"audio/{name}/{kbps:g}kbps",
+            f"audio/{clip.name}/{kbps:g}kbps",
             [wav.clamp(-1, 1).T.cpu().numpy()],
             step=step,
             sample_rate=[clip.sample_rate_hz],

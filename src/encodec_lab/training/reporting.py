@@ -7,6 +7,7 @@ from pathlib import Path
 import lightning
 
 from encodec_lab.training.curves import draw_curves
+from encodec_lab.training.local_logger import METRICS_FILE
 
 
 class RunReporter(lightning.Callback):
@@ -36,14 +37,14 @@ class RunReporter(lightning.Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        metrics = self.folder / "metrics.csv"
+        metrics = self.folder / METRICS_FILE
         lines = [f"trained to step {trainer.global_step} in {time.monotonic() - self._started_s:.0f} s"]
         if metrics.exists():
             draw_curves(metrics, self.folder / "curves.png")
             lines += [f"metrics      {metrics}", f"curves       {self.folder / 'curves.png'}"]
-        for title, place in (("checkpoints", "checkpoints"), ("samples", "samples")):
+        for place in ("checkpoints", "samples"):
             if (self.folder / place).exists():
-                lines.append(f"{title:<12} {self.folder / place}")
+                lines.append(f"{place:<12} {self.folder / place}")
         print("\n".join(lines), file=sys.stderr, flush=True)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import lightning
 import torch
+import wandb
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
+from encodec_lab.training.codec_module import CodecTraining
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
 from encodec_lab.training.strategy import ReplicaStrategy
@@ -47,18 +49,28 @@ def train(config: DictConfig) -> lightning.Trainer:
         discriminator_optimizer=instantiate(config.discriminator_optimizer, _convert_="all"),
         run_config=values,
     )
+    first_step = 0 if checkpoint is None else _steps_in(checkpoint, module)
     if trainer.is_global_zero:
         output_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(values), output_dir / "config.yaml")
-        if checkpoint is not None:
-            step = int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
-            drop_metrics_from(output_dir / METRICS_FILE, step)
+        drop_metrics_from(output_dir / METRICS_FILE, first_step)
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+        wandb.finish()  # else the next run of a sweep would go on with this one's
     return trainer
 
 
 def build_trainer(config: DictConfig) -> lightning.Trainer:
-    """The trainer of `config.trainer`, with its loggers and callbacks."""
+    """The trainer of `config.trainer`, with its loggers and callbacks.
+
+    Raises:
+        ValueError: a precision that the training step cannot work in.
+    """
+    if str(config.trainer.precision) in ("16", "16-mixed", "16-true"):
+        raise ValueError(
+            f"trainer.precision={config.trainer.precision}: the balanced gradients go through no loss scaler, which "
+            "float16 needs; choose bf16-mixed or 32-true"
+        )
     settings: dict[str, Any] = {}
     if _is_distributed(config.trainer):
         settings["strategy"] = ReplicaStrategy()
@@ -91,6 +103,20 @@ def find_checkpoint(ckpt_path: str | None, output_dir: Path) -> str | None:
     return str(path)
 
 
+def _steps_in(checkpoint: str, module: CodecTraining) -> int:
+    """The generator step of a checkpoint that `module` can continue.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever a damaged file provokes
+        raise ValueError(f"ckpt_path={checkpoint} is not a checkpoint of train.py: {error}") from error
+    module.check_continues(content)
+    return int(content["global_step"])
+
+
 def _is_distributed(trainer: DictConfig) -> bool:
     """Whether these trainer settings ask for more than one process."""
     devices = trainer.devices
@@ -116,6 +142,8 @@ def _quieten() -> None:
     for message in (
         ".*does not have many workers.*",  # reading a crop takes a millisecond
         ".*exists and is not empty.*",  # so it is when resuming
+        ".*no `val_dataloader`. Skipping val loop.*",  # data.valid=null says so, as does the next
+        ".*Total length of `list` across ranks is zero.*",
         ".*dirpath has changed from.*",  # a run may be resumed in a folder of its own
         ".*module\\(s\\) in eval mode.*",  # the averaged codec always is
         ".*Using ModelCheckpoint with manual optimization.*",  # the state after the step is the one wanted
