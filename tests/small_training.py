@@ -28,6 +28,13 @@ CONFIG = dataclasses.replace(
     codebook_size=16,
     bandwidths=(12.0, 24.0, 36.0),
 )
+# Codebooks that do not start while a test runs.
+SLOW_START = {
+    "decay": 0.99,
+    "dead_code_share": 0.1,
+    "kmeans_iterations": 2,
+    "kmeans_vectors_per_code": 10_000,
+}
 BATCH_SHAPE = (2, 1, 240)
 VECTORS_PER_STEP = 60
 

@@ -72,10 +72,10 @@ def test_biases_are_zero_and_weights_have_the_variance_of_their_fan_in():
     assert all(conv.bias is not None and not conv.bias.any() for conv in convs)
     first_strided = model.encoder.model[3].conv.conv
     fan_in = first_strided.in_channels * first_strided.kernel_size[0]
-    assert first_strided.weight_v.std() == pytest.approx(fan_in**-0.5, rel=0.1)
+    assert first_strided.weight_v.std().item() == pytest.approx(fan_in**-0.5, rel=0.1)
     # A residual unit adds two branches, each of half the variance.
     shortcut = model.encoder.model[10].shortcut.conv.conv
-    assert shortcut.weight_v.std() == pytest.approx((0.5 / shortcut.in_channels) ** 0.5, rel=0.1)
+    assert shortcut.weight_v.std().item() == pytest.approx((0.5 / shortcut.in_channels) ** 0.5, rel=0.1)
 
 
 def test_weight_norm_starts_at_the_drawn_weights():

@@ -1,13 +1,9 @@
 """The real configuration files: each experiment is what its header says, and runs once it is shrunk."""
 
 import dataclasses
-import runpy
-import sys
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from small_run import REPOSITORY, compose, shrunk, start_program
@@ -124,25 +120,6 @@ def test_missing_settings_are_named():
         resolved(compose("experiment=speech24k", "output_dir=x"))
 
 
-@pytest.fixture
-def train_program(monkeypatch, tmp_path):
-    """`train.py` in this process, started in an empty folder; returns the exit code."""
-
-    def start(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        try:
-            runpy.run_path(str(REPOSITORY / "train.py"), run_name="__main__")
-        except SystemExit as stop:
-            return int(stop.code or 0)
-        return 0
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # the program sets it: here it is put back afterwards
-    yield start
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().cfg = None
-
-
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
@@ -167,9 +144,9 @@ def train_program(monkeypatch, tmp_path):
     ],
 )
 def test_a_mistake_is_one_line_before_any_training(
-    train_program, noise_folder, tmp_path, capsys, mistake, words
+    run_script, noise_folder, tmp_path, capsys, mistake, words
 ):
-    code = train_program("experiment=tiny", *shrunk(noise_folder), mistake)
+    code = run_script("train.py", "experiment=tiny", *shrunk(noise_folder), mistake)
     said = capsys.readouterr()
     assert code == 1
     assert said.err.startswith("error: ")
@@ -180,9 +157,9 @@ def test_a_mistake_is_one_line_before_any_training(
     assert files <= {"train.log"}
 
 
-def test_multirun_runs_every_job(train_program, noise_folder, tmp_path):
+def test_multirun_runs_every_job(run_script, noise_folder, tmp_path):
     settings = [change for change in shrunk(noise_folder) if not change.startswith("model.bandwidths")]
-    code = train_program("--multirun", "experiment=tiny", *settings, "model.bandwidths=[12],[24]")
+    code = run_script("train.py", "--multirun", "experiment=tiny", *settings, "model.bandwidths=[12],[24]")
     assert code == 0
     bandwidths = []
     for job in ("0", "1"):
@@ -220,12 +197,3 @@ def test_program_with_wandb_offline(noise_folder, tmp_path):
     assert len(list(media.rglob("*.png"))) == 2
     assert len(list(media.rglob("*.wav"))) == 4
     assert b"valid/si_snr_db/24kbps" in next(run.glob("*.wandb")).read_bytes()
-
-
-def test_a_misspelt_override_in_a_process_of_its_own(tmp_path):
-    result = start_program("train.py", "experiment=tiny", "model.num_filter=2", cwd=tmp_path)
-    assert result.returncode == 1
-    assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("error: Could not override 'model.num_filter'")
-    assert result.stdout == ""
-    assert not list(tmp_path.iterdir())

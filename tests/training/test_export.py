@@ -113,8 +113,18 @@ def test_recipe(run, tmp_path):
     torch.testing.assert_close(exported.state_dict(), module.average.codec.state_dict(), rtol=0, atol=0)
 
 
-def test_recipe_with_a_mistake(tmp_path):
-    result = start_program("recipes/export.py", "checkpoint=nowhere.ckpt", "output=exported", cwd=tmp_path)
-    assert result.returncode == 1
-    assert result.stderr == "error: checkpoint=nowhere.ckpt: there is no such file\n"
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["checkpoint=nowhere.ckpt", "output=exported"], "checkpoint=nowhere.ckpt: there is no such file"),
+        (["output=exported"], "checkpoint"),
+        (["checkpoint=nowhere.ckpt", "output=exported", "nome=x"], "nome"),
+    ],
+)
+def test_recipe_with_a_mistake(run_script, tmp_path, capsys, arguments, words):
+    assert run_script("recipes/export.py", *arguments) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert words in said
     assert not list(tmp_path.iterdir())

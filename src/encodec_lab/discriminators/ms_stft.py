@@ -112,6 +112,7 @@ class MultiScaleStftDiscriminator(nn.Module):
         if not window_lengths:
             raise ValueError("window_lengths is empty: give one window length per scale")
         self.min_length_samples = max(window_lengths)
+        self.leaky_relu_slope = leaky_relu_slope
         self.scales = nn.ModuleList(
             StftDiscriminator(window_length, num_filters, leaky_relu_slope)
             for window_length in window_lengths

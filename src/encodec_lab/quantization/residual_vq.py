@@ -200,7 +200,8 @@ class ResidualVectorQuantizer(nn.Module):
         """Keep this step's vectors [N, D] of all ranks; start the codebooks once there are enough."""
         self._gathered.append(all_gather_rows(vectors))
         num_vectors_per_step = self._gathered[-1].shape[0]
-        residual = torch.cat(self._gathered)
+        # What a checkpoint has brought lies on the CPU.
+        residual = torch.cat([part.to(vectors.device) for part in self._gathered])
         if residual.shape[0] < self.kmeans_vectors_per_code * self.codebook_size:
             return
         generator = torch.Generator().manual_seed(draw_seed)

@@ -20,6 +20,7 @@ class UsageFigures(NamedTuple):
 
 def usage_of_counts(counts: Tensor) -> UsageFigures:
     """Figures, in double precision, from how often each entry was chosen [K, V]."""
+    counts = counts.cpu()  # not every device has double precision
     frequencies = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
     entropy_nats = -torch.special.xlogy(frequencies, frequencies).sum(1)
     return UsageFigures((counts > 0).double().mean(1), entropy_nats.exp())

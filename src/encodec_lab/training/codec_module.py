@@ -20,7 +20,7 @@ from encodec_lab.losses import (
 )
 from encodec_lab.models.encodec import EncodecModel, TrainingPass
 from encodec_lab.modules.distributed import flat_all_reduce_mean_
-from encodec_lab.modules.initialization import preserve_signal_
+from encodec_lab.modules.initialization import preserve_discriminated_signal_, preserve_signal_
 from encodec_lab.training.codebook_usage import CodebookUsage
 from encodec_lab.training.draws import StepDraws, draw_step
 from encodec_lab.training.validation import BandwidthScores, ValidationClip, reconstruct_at_every_bandwidth
@@ -49,12 +49,14 @@ class CodecTraining(lightning.LightningModule):
         discriminator: the adversary.
         reconstruction_losses: losses of (real, reconstruction), by the names that the balancer has weights for.
         balancer: mixes their gradients with those of `adversarial` and `feature_matching`.
-        commitment_weight: of the commitment loss, which goes past the balancer.
+        commitment_weight: of the commitment loss, which goes past the balancer. It is a mean over the batch, whereas
+            the balanced gradient has a norm of one for each item; so with larger batches the commitment counts less.
         generator_optimizer: makes the codec's optimizer from its parameters.
         discriminator_optimizer: likewise for the discriminator.
         schedule: factor on both learning rates by step.
         discriminator_probability: of updating the discriminator at a step.
-        signal_preserving_start: draw the codec's first weights by `preserve_signal_` instead of torch's rules.
+        signal_preserving_start: draw the first weights of both networks anew, by `modules.initialization` instead of
+            torch's rules; false keeps the weights that they come with.
         codebook_learning: arguments of `ResidualVectorQuantizer.configure_learning`.
         average_decay: of the moving average of the weights.
         seed: of the run's draws.
@@ -81,9 +83,14 @@ class CodecTraining(lightning.LightningModule):
         run_config: Mapping[str, Any],
     ) -> None:
         super().__init__()
+        if not 0 <= discriminator_probability <= 1:
+            raise ValueError(f"discriminator_probability must be in [0, 1], got {discriminator_probability}")
+        if commitment_weight < 0:
+            raise ValueError(f"commitment_weight must not be negative, got {commitment_weight}")
         self.automatic_optimization = False
         if signal_preserving_start:
             preserve_signal_(codec)
+            preserve_discriminated_signal_(discriminator, discriminator.leaky_relu_slope)
         codec.quantizer.configure_learning(**codebook_learning)
         self.codec = codec
         self.discriminator = discriminator
@@ -182,14 +189,22 @@ class CodecTraining(lightning.LightningModule):
 
     @torch.no_grad()
     def _reduce_gradients(self, network: nn.Module) -> Tensor:
-        """Average the gradients over the ranks in one collective; returns their total norm []."""
+        """Average the gradients over the ranks in one collective; returns their total norm [].
+
+        Where that is not finite all gradients are set to zero, on every rank alike and without waiting for the device:
+        a single one in Adam's averages, or in the weights, would stay for ever.
+        """
         gradients = []
         for parameter in network.parameters():
             if parameter.grad is None:  # the decoder alone learns nothing while vectors are gathered, say
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
         flat_all_reduce_mean_(gradients)
-        return torch.nn.utils.get_total_norm(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        is_finite = torch.isfinite(norm)
+        for gradient in gradients:
+            gradient.copy_(torch.where(is_finite, gradient, 0.0))
+        return norm
 
     def _optimizers(self) -> list[LightningOptimizer]:
         optimizers = self.optimizers()

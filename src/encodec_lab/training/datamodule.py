@@ -65,7 +65,7 @@ class AudioDataModule(lightning.LightningDataModule):
         self._valid = valid
         self._sample_rate_hz = sample_rate_hz
         self._channels = channels
-        self._crop_s = crop_s
+        self.crop_samples = round(crop_s * sample_rate_hz)
         self._batch_size = batch_size
         self._batches_per_epoch = batches_per_epoch
         self._valid_max_s = valid_max_s
@@ -117,7 +117,7 @@ class AudioDataModule(lightning.LightningDataModule):
     def _build_crops(self) -> CropDataset:
         return CropDataset(
             load_sources(self._train, self._max_bad_share),
-            round(self._crop_s * self._sample_rate_hz),
+            self.crop_samples,
             self._sample_rate_hz,
             self._channels,
             self._seed,

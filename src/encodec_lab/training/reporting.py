@@ -24,6 +24,8 @@ class RunReporter(lightning.Callback):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Print the step and the scores by bandwidth."""
         if trainer.is_global_zero and not trainer.sanity_checking:
+            for logger in trainer.loggers:  # a run that is killed later keeps what it has logged so far
+                logger.save()
             print(
                 f"step {trainer.global_step}, {time.monotonic() - self._started_s:.0f} s: "
                 + (_scores_line(trainer) or "no scores yet (vectors are being gathered for k-means)"),

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from encodec_lab.training.codec_module import CodecTraining
 from encodec_lab.training.config import resolved
+from encodec_lab.training.datamodule import AudioDataModule
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
 from encodec_lab.training.strategy import ReplicaStrategy
 
@@ -49,6 +50,7 @@ def train(config: DictConfig) -> lightning.Trainer:
         discriminator_optimizer=instantiate(config.discriminator_optimizer, _convert_="all"),
         run_config=values,
     )
+    _check_crops(data, module)
     first_step = 0 if checkpoint is None else _steps_in(checkpoint, module)
     if trainer.is_global_zero:
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -101,6 +103,18 @@ def find_checkpoint(ckpt_path: str | None, output_dir: Path) -> str | None:
             + ("; give the folder of the run to resume as hydra.run.dir=…" if ckpt_path == "last" else "")
         )
     return str(path)
+
+
+def _check_crops(data: AudioDataModule, module: CodecTraining) -> None:
+    """Raise ValueError unless the crops are long enough for every loss, and not longer than the codec's segments."""
+    losses = [module.discriminator, *module.reconstruction_losses.values()]
+    shortest = max(int(getattr(loss, "min_length_samples", 1)) for loss in losses)
+    longest = module.codec.segment_length or data.crop_samples
+    if not shortest <= data.crop_samples <= longest:
+        raise ValueError(
+            f"data.crop_s gives crops of {data.crop_samples} samples: the losses need at least {shortest}"
+            + (f", the codec's segments hold {longest}" if module.codec.segment_length else "")
+        )
 
 
 def _steps_in(checkpoint: str, module: CodecTraining) -> int:

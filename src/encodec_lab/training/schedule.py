@@ -20,6 +20,13 @@ class WarmupCosineSchedule:
     total_steps: int
     final_factor: float
 
+    def __post_init__(self) -> None:
+        if self.total_steps < 1 and self.final_factor < 1:
+            raise ValueError(
+                f"for the rate to come down, total_steps must be at least 1, got {self.total_steps}: "
+                "set trainer.max_steps"
+            )
+
     def __call__(self, step: int) -> float:
         """The factor at generator step `step`, counted from 0."""
         warmup = min(1.0, (step + 1) / max(1, self.warmup_steps))

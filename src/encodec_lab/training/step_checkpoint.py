@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 
 
 class StepCheckpoint(ModelCheckpoint):
@@ -22,9 +23,32 @@ class StepCheckpoint(ModelCheckpoint):
             **options,
         )
 
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save if it is time and no validation follows: that would change what a resumed run logs."""
+        if not _validates_now(trainer):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save if it is time."""
+        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking:
+            super().on_train_batch_end(trainer, pl_module, None, None, 0)
+
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save the end of the run, unless it has just been saved."""
         super().on_train_end(trainer, pl_module)
         if trainer.global_step % self._every_n_train_steps:
             assert self.dirpath is not None
             trainer.save_checkpoint(Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}.ckpt")
+
+
+def _validates_now(trainer: lightning.Trainer) -> bool:
+    """Whether a validation follows the training batch that has just ended."""
+    interval = trainer.val_check_batch if trainer.enable_validation else None
+    return interval is not None and trainer.global_step % interval == 0
