@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from encodec_lab.discriminators.ms_stft import MultiScaleStftDiscriminator
+from encodec_lab.losses import DiscriminatorHingeLoss
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.modules.initialization import preserve_signal_
+from encodec_lab.modules.initialization import preserve_discriminated_signal_, preserve_signal_
 
 # The published depth and strides; half the filters, for speed.
 CONFIGS = [dataclasses.replace(config, num_filters=16) for config in (ENCODEC_24KHZ, ENCODEC_48KHZ)]
@@ -90,3 +92,38 @@ def test_draws_come_from_torchs_generator():
     first, again, other = (codec(CONFIGS[0], seed).encoder.model[0].conv.conv.weight_v for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def discriminator_losses(preserving: bool) -> list[float]:
+    """The hinge loss over 120 updates on quiet noise against the same noise, muffled."""
+    torch.manual_seed(0)
+    discriminator = MultiScaleStftDiscriminator([256, 128], num_filters=4, leaky_relu_slope=0.2)
+    if preserving:
+        preserve_discriminated_signal_(discriminator, 0.2)
+    optimizer = torch.optim.Adam(discriminator.parameters(), 3e-4, (0.5, 0.9))
+    hinge = DiscriminatorHingeLoss()
+    losses = []
+    for _ in range(120):
+        real = 0.03 * torch.randn(4, 1, 2000)
+        muffled = nn.functional.avg_pool1d(real, 5, stride=1, padding=2)
+        loss = hinge(discriminator(real), discriminator(muffled))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_discriminator_learns_from_the_start():
+    assert discriminator_losses(preserving=True)[-1] < 1.0
+    assert discriminator_losses(preserving=False)[-1] > 1.5, "torch's own start would do as well"
+
+
+def test_silence_before_a_group_norm_gives_finite_gradients():
+    model = codec(CONFIGS[1]).train()
+    wav = 0.1 * torch.randn(2, 2, 24_000)
+    wav[0] = 0.0
+    model.decoder(model.encoder(wav)).square().sum().backward()
+    assert all(
+        parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None
+    )

@@ -140,6 +140,28 @@ def test_the_commitment_reaches_the_encoder_past_the_balancer():
     assert differing == {"encoder"}
 
 
+def test_a_gradient_that_is_not_finite_changes_no_weight():
+    watch = Watch("codec")
+    module = codec_training(commitment_weight=math.inf)
+    _, logger = fit(module, 3, callbacks=[watch])
+    assert not any(math.isfinite(norm) for norm in logger.values("train/gradient_norm"))
+    for name, _ in module.codec.named_parameters():
+        assert torch.equal(watch.states[-1][name], watch.states[0][name])
+    assert all(value.isfinite().all() for value in module.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"discriminator_probability": 1.5}, r"discriminator_probability must be in \[0, 1\], got 1\.5"),
+        ({"commitment_weight": -1.0}, "commitment_weight must not be negative, got -1"),
+    ],
+)
+def test_bad_settings(change, words):
+    with pytest.raises(ValueError, match=words):
+        codec_training(**change)
+
+
 def test_it_learns():
     module = codec_training(generator_optimizer=lambda parameters: torch.optim.Adam(parameters, 1e-2))
     tone = 0.1 * torch.sin(torch.arange(240) / 5).expand(2, 1, -1)

@@ -1,4 +1,4 @@
-import dataclasses
+import os
 
 import pytest
 import torch
@@ -84,17 +84,21 @@ def test_what_is_not_a_checkpoint(tmp_path, content):
     assert not (tmp_path / "exported").exists()
 
 
-@dataclasses.dataclass
-class Payload:
-    """Something that only an unpickler without limits would build."""
+class Trap:
+    """Makes a folder when it is unpickled."""
 
-    value: int
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
 
 
-def test_a_checkpoint_is_not_unpickled_freely(tmp_path):
-    torch.save({"run_config": Payload(1)}, tmp_path / "some.ckpt")
+def test_a_checkpoint_runs_no_code(tmp_path):
+    torch.save({"run_config": Trap(tmp_path / "made")}, tmp_path / "some.ckpt")
     with pytest.raises(ValueError, match="not a checkpoint"):
         export.load_trained_codec(tmp_path / "some.ckpt")
+    assert not (tmp_path / "made").exists()
 
 
 def test_recipe(run, tmp_path):
