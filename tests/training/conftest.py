@@ -15,13 +15,17 @@ from small_run import REPOSITORY
 
 @pytest.fixture(scope="session")
 def noise_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with half a second of coloured noise each in `train/{a,b}.wav` and `valid/{c,d}.wav`, 24 kHz mono."""
+    """A folder with half a second of coloured noise each in `train/{a,b}.wav` and `valid/{c,d,e}.wav`, 24 kHz mono.
+
+    Three clips to validate on, the last one loud: two ranks get unequal shares of unequal scores.
+    """
     root = tmp_path_factory.mktemp("noise")
     rng = np.random.default_rng(0)
-    for name in ("train/a.wav", "train/b.wav", "valid/c.wav", "valid/d.wav"):
+    for name in ("train/a.wav", "train/b.wav", "valid/c.wav", "valid/d.wav", "valid/e.wav"):
         (root / name).parent.mkdir(exist_ok=True)
         noise = np.convolve(rng.standard_normal(12_000), np.hanning(16) / 8, mode="same")
-        soundfile.write(root / name, 0.1 * noise.clip(-3, 3), 24_000)
+        level = 0.3 if name == "valid/e.wav" else 0.1
+        soundfile.write(root / name, level * noise.clip(-3, 3), 24_000)
     return root
 
 

@@ -111,7 +111,7 @@ def test_validation_scores_are_those_of_one_process(two, one):
         scores.append([values for _, values in records if "valid/si_snr_db/12kbps" in values])
     assert len(scores[0]) == len(scores[1]) == 2
     for actual, expected in zip(*scores, strict=True):
-        assert actual == pytest.approx(expected, rel=1e-2)
+        assert actual == pytest.approx(expected, rel=1e-3)
 
 
 def test_files_are_written_once(two):
