@@ -21,8 +21,8 @@ from encodec_lab.losses import (
 from encodec_lab.models.encodec import EncodecModel, TrainingPass
 from encodec_lab.modules.distributed import flat_all_reduce_mean_
 from encodec_lab.modules.initialization import preserve_discriminated_signal_, preserve_signal_
-from encodec_lab.training.codebook_usage import CodebookUsage
 from encodec_lab.training.draws import StepDraws, draw_step
+from encodec_lab.training.usage_counter import UsageCounter
 from encodec_lab.training.validation import BandwidthScores, ValidationClip, reconstruct_at_every_bandwidth
 from encodec_lab.training.weight_average import WeightAverage
 
@@ -100,7 +100,7 @@ class CodecTraining(lightning.LightningModule):
         self.adversarial_loss = GeneratorHingeLoss()
         self.feature_matching_loss = FeatureMatchingLoss()
         self.discriminator_loss = DiscriminatorHingeLoss()
-        self.codebook_usage = CodebookUsage(codec.config.num_codebooks, codec.config.codebook_size)
+        self.codebook_usage = UsageCounter(codec.config.num_codebooks, codec.config.codebook_size)
         self.scores = BandwidthScores(codec.target_bandwidths)
         self.commitment_weight = commitment_weight
         self.generator_optimizer = generator_optimizer
@@ -253,7 +253,6 @@ class CodecTraining(lightning.LightningModule):
         """Take back what `on_save_checkpoint` added; raises what `check_continues` does."""
         self.check_continues(checkpoint)
         self.codec.quantizer.restore_gathered_vectors(checkpoint["gathered_vectors"])
-        self.average.codec.quantizer.restore_gathered_vectors([])
 
     def check_continues(self, checkpoint: object) -> None:
         """Check that a checkpoint holds these networks.

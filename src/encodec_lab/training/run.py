@@ -35,7 +35,7 @@ def train(config: DictConfig) -> lightning.Trainer:
     output_dir = Path(config.output_dir)
     checkpoint = find_checkpoint(config.ckpt_path, output_dir)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    codec = instantiate(config.model)
+    codec = instantiate(config.model, _convert_="all")
     data = instantiate(config.data, _convert_="all")
     trainer = build_trainer(config)
     data.trainer = trainer
@@ -79,8 +79,8 @@ def build_trainer(config: DictConfig) -> lightning.Trainer:
     trainer: lightning.Trainer = instantiate(
         config.trainer,
         default_root_dir=config.output_dir,
-        logger=_instantiate_all(config.logger, Logger),
-        callbacks=_instantiate_all(config.callbacks, Callback),
+        logger=_instantiate_all(config.logger, "logger", Logger),
+        callbacks=_instantiate_all(config.callbacks, "callbacks", Callback),
         enable_progress_bar=sys.stderr.isatty(),
         **settings,
         _convert_="all",
@@ -140,14 +140,19 @@ def _is_distributed(trainer: DictConfig) -> bool:
     return num_devices * int(trainer.num_nodes) > 1
 
 
-def _instantiate_all(node: DictConfig | None, kind: type) -> list[Any]:
-    """One object for a node with `_target_`, one for each child otherwise."""
-    if not node:
-        return []
-    nodes = [node] if "_target_" in node else [child for child in node.values() if child is not None]
-    objects = [instantiate(child, _convert_="all") for child in nodes]
-    assert all(isinstance(thing, kind) for thing in objects), f"{objects} must be {kind.__name__}s"
-    return objects
+def _instantiate_all(nodes: DictConfig | None, group: str, kind: type) -> list[Any]:
+    """One object for each child of a config group; a child that is null is left out.
+
+    Raises:
+        ValueError: a child is something else.
+    """
+    objects = {}
+    for name, node in (nodes or {}).items():
+        if node is not None:
+            objects[name] = instantiate(node, _convert_="all")
+            if not isinstance(objects[name], kind):
+                raise ValueError(f"{group}.{name!s} must be a {kind.__name__}, got {objects[name]!r}")
+    return list(objects.values())
 
 
 def _quieten() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from encodec_lab.quantization.usage import usage_of_counts
 
 
-class CodebookUsage(nn.Module):
+class UsageCounter(nn.Module):
     """Counts codes between two calls of `pop_figures`; the counts are part of the state, so a resumed run goes on."""
 
     counts: Tensor
