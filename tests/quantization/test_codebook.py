@@ -11,27 +11,26 @@ SIZE, DIMENSION = 8, 3
 def codebook(decay: float = 0.9, dead_code_share: float = 0.1) -> EmaCodebook:
     """Started with ten vectors for each code and step."""
     torch.manual_seed(0)
-    started = EmaCodebook(SIZE, DIMENSION, decay, dead_code_share)
+    started = EmaCodebook(SIZE, DIMENSION)
+    started.configure_learning(decay, dead_code_share)
     started.start(torch.randn(SIZE, DIMENSION), torch.full((SIZE,), 10.0), 10 * SIZE)
     return started
 
 
 def test_buffers_have_the_names_and_shapes_of_the_reference():
-    shapes = {
-        name: tuple(buffer.shape) for name, buffer in EmaCodebook(SIZE, DIMENSION, 0.9, 0.1).named_buffers()
-    }
+    shapes = {name: tuple(buffer.shape) for name, buffer in EmaCodebook(SIZE, DIMENSION).named_buffers()}
     assert shapes == {"inited": (1,), "cluster_size": (8,), "embed": (8, 3), "embed_avg": (8, 3)}
 
 
 def test_is_not_started_when_new():
-    assert EmaCodebook(SIZE, DIMENSION, 0.9, 0.1).inited.item() == 0
+    assert EmaCodebook(SIZE, DIMENSION).inited.item() == 0
     assert codebook().inited.item() == 1
 
 
 def test_start_counts_vectors_of_one_step():
     centroids = torch.randn(SIZE, DIMENSION)
     counts = torch.arange(1.0, SIZE + 1) * 10  # of 360 vectors, gathered over several steps of 90
-    started = EmaCodebook(SIZE, DIMENSION, 0.9, 0.1)
+    started = EmaCodebook(SIZE, DIMENSION)
     started.start(centroids, counts, 90)
     assert torch.equal(started.embed, centroids)
     torch.testing.assert_close(started.cluster_size, counts / 4)

@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
+from small_quantizer import learning
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -35,7 +36,7 @@ def subtracting_distance(vectors: Tensor, centroids: Tensor) -> Tensor:
 
 
 def check_memory_of_start() -> None:
-    quantizer = ResidualVectorQuantizer(1, 32, 16, kmeans_iterations=2).train()
+    quantizer = learning(ResidualVectorQuantizer(1, 32, 16), kmeans_iterations=2)
     x = torch.randn(4, 16, 100, generator=torch.Generator().manual_seed(0))
     with LargestTensor() as largest:
         quantizer.quantize_for_training(x, 1, 0)

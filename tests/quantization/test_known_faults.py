@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
+from small_quantizer import learning
 from torch import Tensor
 
 from encodec_lab.losses.commitment import commitment_loss
@@ -21,7 +22,8 @@ from encodec_lab.quantization.residual_vq import QuantizedLatent, ResidualVector
 
 def started(codebook_class: type[EmaCodebook]) -> EmaCodebook:
     """Eight codes in one dimension at 0 ... 7, each chosen by ten vectors a step."""
-    codebook = codebook_class(8, 1, 0.9, 0.1)
+    codebook = codebook_class(8, 1)
+    codebook.configure_learning(0.9, 0.1)
     codebook.start(torch.arange(8.0).unsqueeze(1), torch.full((8,), 10.0), 80)
     return codebook
 
@@ -93,7 +95,7 @@ def num_dead_codes(codebook_class: type[EmaCodebook]) -> int:
         return (chosen + torch.randn(16, 64, 8, generator=generator)).transpose(1, 2)
 
     with mock.patch.object(residual_vq, "EmaCodebook", codebook_class):
-        quantizer = ResidualVectorQuantizer(1, 256, 8, kmeans_iterations=10).train()
+        quantizer = learning(ResidualVectorQuantizer(1, 256, 8), kmeans_iterations=10)
     for seed in range(200):
         quantizer.quantize_for_training(latent(), 1, seed)
     return 256 - torch.cat([quantizer.encode(latent(), 1) for _ in range(20)]).unique().numel()
@@ -136,7 +138,8 @@ def check_a_code_in_use_stays(codebook_class: type[EmaCodebook]) -> None:
 
 
 def check_small_batches_keep_their_codes(codebook_class: type[EmaCodebook]) -> None:
-    codebook = codebook_class(8, 1, 0.9, 0.1)
+    codebook = codebook_class(8, 1)
+    codebook.configure_learning(0.9, 0.1)
     codebook.start(torch.arange(8.0).unsqueeze(1), torch.full((8,), 10.0), 4)
     even = torch.tensor([1.0, 0] * 4)
     for index in range(20):  # four vectors a step, for even and odd codes in turn
@@ -163,7 +166,7 @@ def latent(step: int) -> Tensor:
 
 
 def trained(quantizer_class: type[ResidualVectorQuantizer]) -> ResidualVectorQuantizer:
-    quantizer = quantizer_class(3, 16, 6).train()
+    quantizer = learning(quantizer_class(3, 16, 6))
     for index in range(3):
         quantizer.quantize_for_training(latent(index), 3, index)
     assert quantizer.started
@@ -217,14 +220,14 @@ def check_evaluation_changes_nothing(quantizer: ResidualVectorQuantizer) -> None
 
 
 def test_fault_4_evaluation_changes_nothing():
-    check_evaluation_changes_nothing(ResidualVectorQuantizer(3, 16, 6))
+    check_evaluation_changes_nothing(learning(ResidualVectorQuantizer(3, 16, 6)))
     check_evaluation_changes_nothing(trained(ResidualVectorQuantizer))
     with pytest.raises(AssertionError, match="evaluation has changed codebooks"):
-        check_evaluation_changes_nothing(LearnsInEvaluation(3, 16, 6))
+        check_evaluation_changes_nothing(learning(LearnsInEvaluation(3, 16, 6)))
     with pytest.raises(AssertionError, match="evaluation has changed codebooks"):
         check_evaluation_changes_nothing(trained(LearnsInEvaluation))
     with pytest.raises(AssertionError, match="evaluation has gathered vectors"):
-        check_evaluation_changes_nothing(LearnsInEvaluation(3, 64, 6))
+        check_evaluation_changes_nothing(learning(LearnsInEvaluation(3, 64, 6)))
 
 
 class StaysInAutocast(ResidualVectorQuantizer):
@@ -242,7 +245,7 @@ class StaysInAutocast(ResidualVectorQuantizer):
 def check_autocast_changes_nothing(
     quantizer_class: type[ResidualVectorQuantizer], dtype: torch.dtype
 ) -> None:
-    plain, under_autocast = quantizer_class(3, 16, 6).train(), quantizer_class(3, 16, 6).train()
+    plain, under_autocast = learning(quantizer_class(3, 16, 6)), learning(quantizer_class(3, 16, 6))
     for index in range(6):
         x = latent(index).to(dtype)
         expected = plain.quantize_for_training(x.float(), 3, index)

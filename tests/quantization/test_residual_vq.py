@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_quantizer import learning
 from torch import Tensor
 
 from encodec_lab.quantization.kmeans import kmeans
@@ -12,7 +13,7 @@ BATCH, FRAMES = 4, 15  # 60 vectors a step, so that 160 are there after the thir
 
 
 def new_quantizer() -> ResidualVectorQuantizer:
-    return ResidualVectorQuantizer(NUM_CODEBOOKS, SIZE, DIMENSION)
+    return learning(ResidualVectorQuantizer(NUM_CODEBOOKS, SIZE, DIMENSION))
 
 
 def latent(step: int) -> Tensor:
@@ -193,3 +194,12 @@ def test_the_seed_alone_decides_the_draws():
     second = started_quantizer()
     assert torch.equal(torch.get_rng_state(), before)
     assert same(snapshot(first), snapshot(second))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("decay", 1.0), ("dead_code_share", -0.1), ("kmeans_iterations", -1), ("kmeans_vectors_per_code", 0)],
+)
+def test_settings_out_of_range(setting, value):
+    with pytest.raises(ValueError, match=rf"{setting}.* got {value}"):
+        learning(ResidualVectorQuantizer(1, 2, 3), **{setting: value})

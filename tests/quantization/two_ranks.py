@@ -16,7 +16,7 @@ from torch import Tensor
 from encodec_lab.modules import distributed
 from encodec_lab.quantization import residual_vq
 from encodec_lab.quantization.codebook import EmaCodebook
-from encodec_lab.quantization.residual_vq import ResidualVectorQuantizer
+from encodec_lab.quantization.residual_vq import CodebookLearning, ResidualVectorQuantizer
 
 NUM_CODEBOOKS, SIZE, DIMENSION, BATCH, FRAMES = 3, 32, 8, 8, 16
 NUM_STEPS = 2 + 20  # 320 vectors are there at the third step, the first that learns
@@ -36,7 +36,8 @@ def latent(step: int) -> Tensor:
 
 def train(rank: int, world_size: int, seed_step: int = 0) -> tuple[dict[str, Tensor], int]:
     """The quantiser's state after all steps, and how many codes were moved onto a vector of the batch."""
-    quantizer = ResidualVectorQuantizer(NUM_CODEBOOKS, SIZE, DIMENSION, decay=0.8).train()
+    quantizer = ResidualVectorQuantizer(NUM_CODEBOOKS, SIZE, DIMENSION).train()
+    quantizer.configure_learning(CodebookLearning(0.8, 0.1, kmeans_iterations=50, kmeans_vectors_per_code=10))
     moved = 0
 
     def counting(codebook: EmaCodebook, counts: Tensor, sums: Tensor, candidates: Tensor) -> None:

@@ -1,24 +1,31 @@
 """Reading and writing audio files with soundfile: never more of a file than is asked for."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_lab.data.whole_file import whole_file
 
-AUDIO_SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 192_000
 MAX_CHANNELS = 2
 
 _READ_BLOCK_SAMPLES = 1 << 20
+_MAX_WAV_BYTES = (1 << 32) - 4096  # its sizes are 32-bit numbers
 # libsndfile gives the largest 64-bit integer for a length that it cannot know; no real file comes near 2^40.
 _MAX_PLAUSIBLE_SAMPLES = 1 << 40
+
+
+# A path, or a binary file that can be rewound; it is read from its start.
+AudioSource = str | Path | BinaryIO
 
 
 class AudioFileError(ValueError):
@@ -43,14 +50,14 @@ class AudioInfo:
         return self.num_samples / self.sample_rate_hz
 
 
-def probe(path: str | Path) -> AudioInfo:
+def probe(source: AudioSource) -> AudioInfo:
     """Read and check the header.
 
     Raises:
         AudioFileError: missing, unreadable or empty file, a sample rate outside 8 to 192 kHz, more than two channels.
     """
-    with _opened(Path(path)) as file:
-        return _checked_info(Path(path), file)
+    with _opened(source) as file:
+        return _checked_info(_path(source), file)
 
 
 def read_crop(path: str | Path, offset: int, num_samples: int) -> Tensor:
@@ -78,20 +85,25 @@ def read_crop(path: str | Path, offset: int, num_samples: int) -> Tensor:
 
 def read_whole(path: str | Path) -> tuple[Tensor, int]:
     """The whole file and its sample rate in Hz: ([C, T] float32, rate). Raises as `read_crop`."""
-    path = Path(path)
-    with _opened(path) as file:
+    # In blocks: a damaged header that claims terabytes must not allocate them.
+    wav = torch.cat(list(read_in_order(path, _READ_BLOCK_SAMPLES)), dim=-1)
+    return wav, probe(path).sample_rate_hz
+
+
+def read_in_order(source: AudioSource, block_samples: int) -> Iterator[Tensor]:
+    """The whole file from its start, at its own rate: blocks [C, block_samples] float32, the last one shorter.
+
+    Raises:
+        AudioFileError: as `read_crop`, once the reading has come to the fault.
+    """
+    path = _path(source)
+    with _opened(source) as file:
         info = _checked_info(path, file)
-        # In blocks: a damaged header that claims terabytes must not allocate them.
-        blocks = []
-        num_read = 0
-        while num_read < info.num_samples:
-            blocks.append(_read_samples(file, min(_READ_BLOCK_SAMPLES, info.num_samples - num_read)))
-            if blocks[-1].shape[-1] == 0:
-                break
-            num_read += blocks[-1].shape[-1]
-    wav = torch.cat(blocks, dim=-1)
-    _check_samples(path, wav, 0, info.num_samples)
-    return wav, info.sample_rate_hz
+        for offset in range(0, info.num_samples, block_samples):
+            num_wanted = min(block_samples, info.num_samples - offset)
+            block = _read_samples(file, num_wanted)
+            _check_samples(path, block, offset, num_wanted)
+            yield block
 
 
 def write_wav(path: str | Path, wav: Tensor, sample_rate_hz: int) -> None:
@@ -101,28 +113,66 @@ def write_wav(path: str | Path, wav: Tensor, sample_rate_hz: int) -> None:
         ValueError: not one or two channels, or NaN or infinity among the samples.
         OSError: the folder is missing or cannot be written.
     """
+    write_wav_pieces(path, [wav], sample_rate_hz)
+
+
+def write_wav_pieces(path: str | Path, pieces: Iterable[Tensor], sample_rate_hz: int) -> None:
+    """As `write_wav`, from pieces [C, T] that are written as they come, at least one.
+
+    Raises:
+        ValueError: also for more audio than a WAV file holds (4 GiB).
+    """
     path = Path(path)
+    num_bytes = 0
+    # Opened here, because libsndfile reports a missing folder only as "System error".
+    with whole_file(path) as staged, open(staged, "w+b") as file, ExitStack() as stack:
+        writer: soundfile.SoundFile | None = None
+        for piece in pieces:
+            samples = _checked_samples(path, piece)
+            num_bytes += 2 * samples.size
+            if num_bytes > _MAX_WAV_BYTES:
+                raise ValueError(f"{path}: not written, because a WAV file holds no more than 4 GiB")
+            if writer is None:
+                writer = stack.enter_context(
+                    soundfile.SoundFile(
+                        file, "w", sample_rate_hz, samples.shape[1], format="WAV", subtype="PCM_16"
+                    )
+                )
+            writer.write(samples)
+
+
+def _checked_samples(path: Path, wav: Tensor) -> NDArray[np.float32]:
+    """Samples [T, C] to be written."""
     if wav.dim() != 2 or not 1 <= wav.shape[0] <= MAX_CHANNELS:
         raise ValueError(f"{path}: expected [C, T] with one or two channels, got shape {list(wav.shape)}")
     if not torch.isfinite(wav).all():
         raise ValueError(f"{path}: not written, because the audio holds NaN or infinite samples")
-    samples = wav.detach().to("cpu", torch.float32).clamp(-1, 1).T.contiguous().numpy()
-    # Opened here, because libsndfile reports a missing folder only as "System error".
-    with whole_file(path) as staged, open(staged, "wb") as file:
-        soundfile.write(file, samples, sample_rate_hz, format="WAV", subtype="PCM_16")
+    samples: NDArray[np.float32] = wav.detach().to("cpu", torch.float32).clamp(-1, 1).T.contiguous().numpy()
+    return samples
+
+
+def _path(source: AudioSource) -> Path:
+    """What messages call the source."""
+    return Path(source if isinstance(source, str | Path) else str(getattr(source, "name", "open file")))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def _opened(source: AudioSource) -> Iterator[soundfile.SoundFile]:
     """An open file; whatever libsndfile refuses, on opening or later, becomes an AudioFileError."""
-    if not path.exists():
-        raise AudioFileError(f"{path}: no such file")
-    if path.is_dir():
-        raise AudioFileError(f"{path}: is a folder, expected an audio file")
-    if path.is_file() and path.stat().st_size == 0:
-        raise AudioFileError(f"{path}: the file is empty (0 bytes)")
+    path = _path(source)
+    if isinstance(source, str | Path):
+        if not path.exists():
+            raise AudioFileError(f"{path}: no such file")
+        if path.is_dir():
+            raise AudioFileError(f"{path}: is a folder, expected an audio file")
+        if path.is_file() and path.stat().st_size == 0:
+            raise AudioFileError(f"{path}: the file is empty (0 bytes)")
+    elif not source.seekable():
+        raise AudioFileError(f"{path}: cannot be rewound (a pipe?); copy it to a file first")
+    else:
+        source.seek(0)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source) as file:
             yield file
     # TypeError: soundfile asks for the layout of headerless files (.raw).
     except (soundfile.SoundFileError, OSError, TypeError) as error:

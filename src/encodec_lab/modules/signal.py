@@ -1,9 +1,15 @@
 """Resampling and mel filterbanks: the only file of the package that imports torchaudio."""
 
+import math
 from typing import Literal
 
 import torchaudio.functional
 from torch import Tensor
+from torch.nn import functional
+
+# Of the windowed sinc: its zero crossings to each side, and its cut-off as a share of the lower Nyquist frequency.
+_ZERO_CROSSINGS = 6
+_ROLLOFF = 0.99
 
 
 def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
@@ -12,8 +18,18 @@ def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
         raise ValueError(f"sample rates must be positive, got {from_hz} Hz and {to_hz} Hz")
     if from_hz == to_hz:
         return wav
-    resampled: Tensor = torchaudio.functional.resample(wav, from_hz, to_hz)
-    return resampled
+    num_samples = wav.shape[-1]
+    # torchaudio reckons the length in float32, and may come out short by one sample in a million.
+    extended = functional.pad(wav, (0, 1 + (num_samples >> 20)))
+    resampled: Tensor = torchaudio.functional.resample(
+        extended, from_hz, to_hz, lowpass_filter_width=_ZERO_CROSSINGS, rolloff=_ROLLOFF
+    )
+    return resampled[..., : -(-num_samples * to_hz // from_hz)]
+
+
+def resampling_reach(from_hz: int, to_hz: int) -> int:
+    """How many samples before and after its own place, at `from_hz`, an output of `resample` hears at most."""
+    return 0 if from_hz == to_hz else math.ceil(_ZERO_CROSSINGS * from_hz / (min(from_hz, to_hz) * _ROLLOFF))
 
 
 def mel_filterbank(

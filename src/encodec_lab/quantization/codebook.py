@@ -1,4 +1,7 @@
-"""One codebook, learned by exponential moving averages (van den Oord et al. 2017, A.1; EnCodec, section 3.2)."""
+"""One codebook, learned by exponential moving averages.
+
+Sources: van den Oord et al. 2017, appendix A.1; EnCodec, arXiv 2210.13438, section 3.2.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +20,28 @@ class EmaCodebook(nn.Module):
     The running figures are per training step: in the steady state `cluster_size` sums to the vectors of one batch.
     """
 
+    decay: float
+    dead_code_share: float
     inited: Tensor
     cluster_size: Tensor
     embed: Tensor
     embed_avg: Tensor
 
-    def __init__(self, codebook_size: int, dimension: int, decay: float, dead_code_share: float) -> None:
+    def __init__(self, codebook_size: int, dimension: int) -> None:
         super().__init__()
-        self.decay = decay
-        self.dead_code_share = dead_code_share
         self.register_buffer("inited", torch.zeros(1))
         self.register_buffer("cluster_size", torch.zeros(codebook_size))
         self.register_buffer("embed", torch.zeros(codebook_size, dimension))
         self.register_buffer("embed_avg", torch.zeros(codebook_size, dimension))
 
-    def encode(self, vectors: Tensor) -> Tensor:
-        """Nearest codes [N] of the vectors [N, D]; never changes the codebook."""
-        return nearest_centroids(vectors, self.embed)
+    def configure_learning(self, decay: float, dead_code_share: float) -> None:
+        """Set the two figures of `update`, which is not to be called before."""
+        self.decay = decay
+        self.dead_code_share = dead_code_share
+
+    def encode(self, vectors: Tensor, entry_norms: Tensor | None = None) -> Tensor:
+        """Nearest codes [N] of the vectors [N, D]; never changes the codebook. See `nearest_centroids`."""
+        return nearest_centroids(vectors, self.embed, entry_norms)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codebook entries [..., D] of the codes [...]."""

@@ -4,18 +4,21 @@ import torch
 from torch import Tensor
 
 
-def nearest_centroids(vectors: Tensor, centroids: Tensor) -> Tensor:
+def squared_norms(centroids: Tensor) -> Tensor:
+    """||c||^2 [1, V] of the centroids [V, D], for those who look for nearest ones again and again."""
+    return centroids.t().pow(2).sum(0, keepdim=True)
+
+
+def nearest_centroids(vectors: Tensor, centroids: Tensor, centroid_norms: Tensor | None = None) -> Tensor:
     """Indices [N] of the centroids [V, D] nearest to the vectors [N, D], by Euclidean distance.
 
     The distance is expanded to ||x||^2 - 2 x.c + ||c||^2: one matrix product, [N, V] at most in memory. The terms are
-    added in the order of the reference, so that near ties fall the same way.
+    added in the order of the reference, so that near ties fall the same way. `centroid_norms` is what `squared_norms`
+    gave, or None to reckon it.
     """
-    transposed = centroids.t()
-    negative_distance = -(
-        vectors.pow(2).sum(1, keepdim=True)
-        - 2 * vectors @ transposed
-        + transposed.pow(2).sum(0, keepdim=True)
-    )
+    if centroid_norms is None:
+        centroid_norms = squared_norms(centroids)
+    negative_distance = -(vectors.pow(2).sum(1, keepdim=True) - 2 * vectors @ centroids.t() + centroid_norms)
     return negative_distance.max(dim=-1).indices
 
 

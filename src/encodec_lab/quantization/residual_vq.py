@@ -1,6 +1,7 @@
 """The residual vector quantiser (Zeghidour et al. 2021, algorithm 1; EnCodec, arXiv 2210.13438, section 3.2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -14,7 +15,36 @@ from encodec_lab.modules.distributed import (
     world_size,
 )
 from encodec_lab.quantization.codebook import EmaCodebook
-from encodec_lab.quantization.kmeans import cluster_sums, kmeans
+from encodec_lab.quantization.kmeans import cluster_sums, kmeans, squared_norms
+
+
+@dataclass(frozen=True)
+class CodebookLearning:
+    """How codebooks learn.
+
+    Attributes:
+        decay: of the moving averages, per step.
+        dead_code_share: a code is dead below this share of uniform usage.
+        kmeans_iterations: of the start.
+        kmeans_vectors_per_code: vectors to gather for each code before the start.
+    """
+
+    decay: float
+    dead_code_share: float
+    kmeans_iterations: int
+    kmeans_vectors_per_code: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay of the codebooks must be in [0, 1), got {self.decay}")
+        if not 0 <= self.dead_code_share < 1:
+            raise ValueError(f"dead_code_share must be in [0, 1), got {self.dead_code_share}")
+        if self.kmeans_iterations < 0:
+            raise ValueError(f"kmeans_iterations must not be negative, got {self.kmeans_iterations}")
+        if self.kmeans_vectors_per_code < 1:
+            raise ValueError(
+                f"kmeans_vectors_per_code must be at least 1, got {self.kmeans_vectors_per_code}"
+            )
 
 
 class QuantizedLatent(NamedTuple):
@@ -64,53 +94,29 @@ class ResidualVectorCascade(nn.Module):
 class ResidualVectorQuantizer(nn.Module):
     """Quantises [B, D, L] by K codebooks in turn, each coding what the ones before have left.
 
-    `encode` and `decode` never change anything. `quantize_for_training` learns the codebooks, and only in training
-    mode: first it gathers `kmeans_vectors_per_code` vectors for each code from the batches of all ranks (the latent
-    passes unquantised), then starts every codebook by k-means on its residuals, then follows by moving averages. All of
-    it is done in float32, whatever autocast says, and from sums over all ranks; random draws depend only on the seed
-    passed in, and index the global batch. So all ranks hold the same codebooks, those that one process would have.
+    `encode` and `decode` never change anything. `quantize_for_training` learns the codebooks, as `configure_learning`
+    says and only in training mode: first it gathers vectors from the batches of all ranks (the latent passes
+    unquantised), then starts every codebook by k-means on its residuals, then follows by moving averages. All of it is
+    done in float32, whatever autocast says, and from sums over all ranks; random draws depend only on the seed passed
+    in, and index the global batch. So all ranks hold the same codebooks, those that one process would have.
     """
 
-    def __init__(
-        self,
-        num_codebooks: int,
-        codebook_size: int,
-        dimension: int,
-        *,
-        decay: float = 0.99,
-        dead_code_share: float = 0.1,
-        kmeans_iterations: int = 50,
-        kmeans_vectors_per_code: int = 10,
-    ) -> None:
+    def __init__(self, num_codebooks: int, codebook_size: int, dimension: int) -> None:
         super().__init__()
         self.codebook_size = codebook_size
         self.vq = ResidualVectorCascade(
-            [
-                VectorQuantizer(EmaCodebook(codebook_size, dimension, decay, dead_code_share))
-                for _ in range(num_codebooks)
-            ]
+            [VectorQuantizer(EmaCodebook(codebook_size, dimension)) for _ in range(num_codebooks)]
         )
-        self.configure_learning(decay, dead_code_share, kmeans_iterations, kmeans_vectors_per_code)
+        self._learning: CodebookLearning | None = None
         self._gathered: list[Tensor] = []
         # Cached from the buffers: to read them would be to wait for the device at each step.
         self._started: bool | None = None
 
-    def configure_learning(
-        self, decay: float, dead_code_share: float, kmeans_iterations: int, kmeans_vectors_per_code: int
-    ) -> None:
-        """Set how codebooks learn, from the next training step on.
-
-        Args:
-            decay: of the moving averages, per step.
-            dead_code_share: a code is dead below this share of uniform usage.
-            kmeans_iterations: of the start.
-            kmeans_vectors_per_code: vectors to gather for each code before the start.
-        """
-        self.kmeans_iterations = kmeans_iterations
-        self.kmeans_vectors_per_code = kmeans_vectors_per_code
+    def configure_learning(self, learning: CodebookLearning) -> None:
+        """Set how codebooks learn, from the next training step on; needed before the first."""
+        self._learning = learning
         for codebook in self.codebooks:
-            codebook.decay = decay
-            codebook.dead_code_share = dead_code_share
+            codebook.configure_learning(learning.decay, learning.dead_code_share)
 
     @property
     def codebooks(self) -> list[EmaCodebook]:
@@ -124,14 +130,21 @@ class ResidualVectorQuantizer(nn.Module):
             self._started = all(bool(codebook.inited.item()) for codebook in self.codebooks)
         return self._started
 
-    def encode(self, latent: Tensor, num_codebooks: int) -> Tensor:
+    def entry_norms(self) -> list[Tensor]:
+        """What `encode` can be spared: for each codebook the squared norms [1, V] of its entries as they are now."""
+        return [squared_norms(codebook.embed) for codebook in self.codebooks]
+
+    def encode(
+        self, latent: Tensor, num_codebooks: int, entry_norms: Sequence[Tensor | None] | None = None
+    ) -> Tensor:
         """Codes [B, K, L] of the latent [B, D, L] by the first `num_codebooks` codebooks."""
         with torch.autocast(latent.device.type, enabled=False):
             batch, dimension, num_frames = latent.shape
             residual = latent.float().transpose(1, 2).reshape(-1, dimension)
             codes = []
-            for codebook in self.codebooks[:num_codebooks]:
-                codes.append(codebook.encode(residual))
+            norms = entry_norms or [None] * num_codebooks
+            for codebook, norm in zip(self.codebooks[:num_codebooks], norms, strict=False):
+                codes.append(codebook.encode(residual, norm))
                 residual = residual - codebook.decode(codes[-1])
             return torch.stack(codes).view(num_codebooks, batch, num_frames).transpose(0, 1)
 
@@ -150,16 +163,24 @@ class ResidualVectorQuantizer(nn.Module):
             latent = latent + codebook.decode(indices).transpose(1, 2)
         return latent
 
-    def quantize_for_training(self, latent: Tensor, num_codebooks: int, draw_seed: int) -> QuantizedLatent:
+    def quantize_for_training(
+        self, latent: Tensor, num_codebooks: int, draw_seed: int, may_start: bool = True
+    ) -> QuantizedLatent:
         """Quantise the latent [B, D, L] by the first `num_codebooks` codebooks and, in training mode, learn from it.
 
-        `draw_seed` decides all random draws of this step; it must be the same on all ranks and differ between steps.
+        Args:
+            latent: [B, D, L].
+            num_codebooks: how many codebooks to use.
+            draw_seed: decides all random draws of this step; it must be the same on all ranks and differ between steps.
+            may_start: false keeps codebooks that have not been started from gathering vectors for it yet.
         """
+        assert not self.training or self._learning is not None, "configure_learning comes before training"
         with torch.autocast(latent.device.type, enabled=False):
             batch, dimension, num_frames = latent.shape
             vectors = latent.float().transpose(1, 2).reshape(-1, dimension)
-            if self.training and not self.started:
-                self._gather(vectors.detach(), draw_seed)
+            learning = self._learning if self.training else None
+            if learning and may_start and not self.started:
+                self._gather(vectors.detach(), learning, draw_seed)
             counts = vectors.new_zeros(0, self.codebook_size)
             if not self.started:
                 no_codes = latent.new_zeros(batch, 0, num_frames, dtype=torch.long)
@@ -171,7 +192,7 @@ class ResidualVectorQuantizer(nn.Module):
                 entries.append(codebook.decode(codes[-1]))
                 residuals.append(residual)
                 residual = residual - entries[-1]
-            if self.training:
+            if learning:
                 counts = self._learn([residual.detach() for residual in residuals], codes, draw_seed)
             quantized = vectors + (torch.stack(entries).sum(0) - vectors).detach()
             return QuantizedLatent(
@@ -196,17 +217,17 @@ class ResidualVectorQuantizer(nn.Module):
         super()._load_from_state_dict(*args)
 
     @torch.no_grad()
-    def _gather(self, vectors: Tensor, draw_seed: int) -> None:
+    def _gather(self, vectors: Tensor, learning: CodebookLearning, draw_seed: int) -> None:
         """Keep this step's vectors [N, D] of all ranks; start the codebooks once there are enough."""
         self._gathered.append(all_gather_rows(vectors))
         num_vectors_per_step = self._gathered[-1].shape[0]
         # What a checkpoint has brought lies on the CPU.
         residual = torch.cat([part.to(vectors.device) for part in self._gathered])
-        if residual.shape[0] < self.kmeans_vectors_per_code * self.codebook_size:
+        if residual.shape[0] < learning.kmeans_vectors_per_code * self.codebook_size:
             return
         generator = torch.Generator().manual_seed(draw_seed)
         for codebook in self.codebooks:
-            centroids, counts = kmeans(residual, self.codebook_size, self.kmeans_iterations, generator)
+            centroids, counts = kmeans(residual, self.codebook_size, learning.kmeans_iterations, generator)
             codebook.start(centroids, counts, num_vectors_per_step)
             # The order of sums on a GPU is not fixed, and k-means makes much of a last bit: take one rank's result.
             broadcast_from_first_(codebook.buffers())
@@ -223,7 +244,10 @@ class ResidualVectorQuantizer(nn.Module):
         generator = torch.Generator().manual_seed(draw_seed)
         drawn = torch.randint(
             num_local * world_size(), (len(residuals), self.codebook_size), generator=generator
-        ).to(residuals[0].device)
+        )
+        if residuals[0].is_cuda:  # out of other memory the copy would wait for the device
+            drawn = drawn.pin_memory()
+        drawn = drawn.to(residuals[0].device, non_blocking=True)
         local = drawn - rank() * num_local
         mine = ((local >= 0) & (local < num_local)).unsqueeze(2)
         local = local.clamp(0, num_local - 1)

@@ -1,0 +1,29 @@
+"""Resampling: its length and how far it hears."""
+
+import pytest
+import torch
+
+from encodec_lab.modules.signal import resample, resampling_reach
+
+RATES = [(44_100, 24_000), (24_000, 44_100), (48_000, 24_000), (8_000, 24_000), (192_000, 8_000)]
+
+
+def test_length_is_exact_where_float32_is_not():
+    # 44,100 to 24,000 Hz is 147 to 80. Of these lengths the exact one is 1/147 over a whole number.
+    num_samples = next(length for length in range(2**22, 2**22 + 147) if length * 80 % 147 == 1)
+    assert resample(torch.zeros(1, num_samples), 44_100, 24_000).shape[-1] == -(-num_samples * 80 // 147)
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), RATES)
+def test_reach_is_how_far_an_impulse_is_heard(from_hz, to_hz):
+    impulse = torch.zeros(5_000, dtype=torch.float64)
+    impulse[2_500] = 1.0
+    loud = resample(impulse, from_hz, to_hz).abs() > 1e-12  # the window's ends are no exact zeros
+    heard_at = loud.nonzero().squeeze(1) * from_hz / to_hz
+    farthest = (heard_at - 2_500).abs().max()
+    reach = resampling_reach(from_hz, to_hz)
+    assert reach - 1 - from_hz / to_hz <= farthest <= reach
+
+
+def test_equal_rates_reach_nowhere():
+    assert resampling_reach(24_000, 24_000) == 0
