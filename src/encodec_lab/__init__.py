@@ -9,10 +9,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from encodec_lab.bitstream.compress import compress, decompress
+    from encodec_lab.bitstream.compress import (
+        compress,
+        compress_to_file,
+        decompress,
+        decompress_from_file,
+    )
     from encodec_lab.data.convert import convert_audio
     from encodec_lab.models.config import CodecConfig
     from encodec_lab.models.encodec import EncodecModel
+    from encodec_lab.models.language_model import LMConfig, LMModel
     from encodec_lab.models.registry import load_model
     from encodec_lab.types import EcdcError, EncodedFrame
 
@@ -21,9 +27,13 @@ _HOMES = {
     "EcdcError": "encodec_lab.types",
     "EncodecModel": "encodec_lab.models.encodec",
     "EncodedFrame": "encodec_lab.types",
+    "LMConfig": "encodec_lab.models.language_model",
+    "LMModel": "encodec_lab.models.language_model",
     "compress": "encodec_lab.bitstream.compress",
+    "compress_to_file": "encodec_lab.bitstream.compress",
     "convert_audio": "encodec_lab.data.convert",
     "decompress": "encodec_lab.bitstream.compress",
+    "decompress_from_file": "encodec_lab.bitstream.compress",
     "load_model": "encodec_lab.models.registry",
 }
 
@@ -32,9 +42,13 @@ __all__ = [
     "EcdcError",
     "EncodecModel",
     "EncodedFrame",
+    "LMConfig",
+    "LMModel",
     "compress",
+    "compress_to_file",
     "convert_audio",
     "decompress",
+    "decompress_from_file",
     "load_model",
 ]
 

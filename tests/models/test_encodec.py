@@ -132,6 +132,17 @@ def test_unsupported_bandwidths_are_refused(model):
     assert model.bandwidth == 3.6
 
 
+def test_a_bandwidth_for_a_while(model):
+    model.set_target_bandwidth(1.8)
+    with pytest.raises(RuntimeError, match="within"), model.at_bandwidth(3.6):
+        assert model.bandwidth == 3.6
+        raise RuntimeError("within")
+    assert model.bandwidth == 1.8
+    with pytest.raises(ValueError, match=r"5\.5 kbps"), model.at_bandwidth(5.5):
+        pass
+    assert model.bandwidth == 1.8
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 100), (1, 100), (100,), (1, 0, 100), (0,)])
 def test_wrong_waveforms_are_refused(model, shape):
     with pytest.raises(

@@ -51,13 +51,6 @@ def test_what_lies_in_the_folder(export: Path) -> None:
     assert (export / "README.md").read_text() == "# A card\n"
 
 
-def test_the_name_of_the_model_object_is_exported(tmp_path: Path) -> None:
-    model = random_codec(SMALL_24KHZ)
-    model.name = "renamed"
-    write_export(tmp_path / "export", model, {}, "")
-    assert read_export(tmp_path / "export").name == "renamed"
-
-
 def test_an_earlier_export_is_replaced(export: Path) -> None:
     (export / "lm.safetensors").write_bytes(b"of the earlier codec")
     write_export(export, random_codec(SMALL_48KHZ), {}, "")
@@ -136,8 +129,8 @@ BAD_CONFIGS = [
     ({"codec": SMALL_24KHZ.to_dict() | {"channels": 3}}, "config.json: channels must be 1 or 2, got 3"),
     ({"codec": SMALL_24KHZ.to_dict() | {"num_filters": 4}}, "config.json makes it"),
     ({"codec": SMALL_24KHZ.to_dict() | {"num_filters": 10**6}}, "config.json makes it"),
-    ({"codec": SMALL_24KHZ.to_dict() | {"bandwidths": [0.9]}}, "holds 44 tensors that the codec has not"),
-    ({"codec": SMALL_24KHZ.to_dict() | {"bandwidths": [8]}}, "lacks 16 tensors of the codec"),
+    ({"codec": SMALL_24KHZ.to_dict() | {"bandwidths": [0.9]}}, "holds 44 tensors that the model has not"),
+    ({"codec": SMALL_24KHZ.to_dict() | {"bandwidths": [8]}}, "lacks 16 tensors of the model"),
 ]
 
 

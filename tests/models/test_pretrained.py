@@ -1,15 +1,13 @@
 """Published weights: from a server, from a folder, and one clear error when they cannot be had."""
 
-import contextlib
 import hashlib
 import io
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
+from weights_server import WeightsServer
 
 from encodec_lab.models import pretrained
 from encodec_lab.models.encodec import EncodecModel
@@ -24,49 +22,13 @@ def _saved(content: object = STATE) -> bytes:
     return buffer.getvalue()
 
 
-class WeightsServer:
-    """A server on the loopback interface: `files` by name, and how many bytes of each to keep back."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.num_bytes_kept_back = 0
-        self.num_requests = 0
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.num_requests += 1
-                content = outer.files.get(self.path.removeprefix("/encodec/v0/"))
-                if content is None:
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content[: len(content) - outer.num_bytes_kept_back])
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Nothing in the test's output."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/encodec/v0/"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        if self.thread.is_alive():
-            self.server.shutdown()
-            self.thread.join()
-            self.server.server_close()
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[WeightsServer]:
     """The server in Meta's place, holding a right file, with an empty cache of torch.hub."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with contextlib.closing(WeightsServer()) as server:
+    with WeightsServer() as server:
         file_name = f"encodec_24khz-{hashlib.sha256(_saved()).hexdigest()[:8]}.th"
         monkeypatch.setitem(PUBLISHED_FILES, "encodec_24khz", file_name)
         monkeypatch.setattr(pretrained, "ROOT_URL", server.url)

@@ -1,4 +1,4 @@
-"""The `.ecdc` format version 0: byte for byte the one of the reference implementation, without language model.
+"""The `.ecdc` format version 0: byte for byte the one of the reference implementation.
 
     offset  size  field
     0       4     magic: the ASCII letters ECDC
@@ -11,30 +11,36 @@
                   lm  whether the codes are entropy coded with the language model
     9 + H         one block per segment of the model; a model without segments has a single one:
           4         scale, big-endian float32; only if the model normalises its input
-          S         codes [L, K], time-major, packed by `entropy.bit_packing`; S = ceil(L * K * bits / 8)
+          S         codes [L, K], time-major; without language model packed by `entropy.bit_packing`, and then
+                    S = ceil(L * K * bits / 8); with it, coded by `entropy.arithmetic_coder`, and then the decoder alone
+                    tells S. Each block starts the language model and the coder anew.
 
 with L = ceil(samples of the segment / hop length). Nothing else delimits the blocks, and nothing protects them: the
-format has no checksum and no identity of the weights. The reader therefore believes no number of the header before
-the size of the payload that follows from it equals the size of the payload that is there.
+format has no checksum and no identity of the weights. The reader therefore believes no number of the header before the
+bytes that are there could hold what it claims, and reads no further than the longest stream that it allows.
 """
 
 import json
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 
+from encodec_lab.bitstream.byte_source import MAGIC, ByteSource
+from encodec_lab.bitstream.v0_lm import SteppedLM, decode_codes, encode_codes
+from encodec_lab.entropy.arithmetic_coder import CorruptDataError, coded_size_bounds
 from encodec_lab.entropy.bit_packing import pack_bits, packed_size, unpack_bits
+from encodec_lab.models import segments
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.types import EcdcError, EncodedFrame
 
-MAGIC = b"ECDC"
 VERSION = 0
 MAX_HEADER_BYTES = 4096
 _PREAMBLE = struct.Struct("!4sBI")
+_HEADER_SIZE = struct.Struct("!I")
 _SCALE = struct.Struct("!f")
 
 Value = TypeVar("Value")
@@ -50,13 +56,17 @@ class StreamHeader:
     uses_lm: bool
 
 
-def write_stream(model: EncodecModel, num_samples: int, frames: Sequence[EncodedFrame]) -> bytes:
+def write_stream(
+    model: EncodecModel, num_samples: int, frames: Sequence[EncodedFrame], lm: SteppedLM | None = None
+) -> bytes:
     """The stream of one recording of `num_samples` that `model` encoded into `frames`, one [1, K, L] per segment.
 
-    Raises ValueError for a model whose name makes the header longer than the reader accepts.
+    Raises:
+        ValueError: the model's name makes the header longer than the reader accepts, or the language model is not one
+            for these codes.
     """
     num_codebooks = frames[0].codes.shape[1]
-    fields = {"m": model.name, "al": num_samples, "nc": num_codebooks, "lm": False}
+    fields = {"m": model.name, "al": num_samples, "nc": num_codebooks, "lm": lm is not None}
     header = json.dumps(fields).encode()
     if len(header) > MAX_HEADER_BYTES:
         raise ValueError(f"the model's name is too long for a stream: {len(model.name)} characters")
@@ -64,61 +74,89 @@ def write_stream(model: EncodecModel, num_samples: int, frames: Sequence[Encoded
     for codes, scale in frames:
         if scale is not None:
             stream += _SCALE.pack(scale.item())
-        time_major = codes[0].t().reshape(-1)  # [L * K]
-        stream += pack_bits(time_major.cpu().numpy(), model.bits_per_codebook)
+        if lm is None:
+            time_major = codes[0].t().reshape(-1)  # [L * K]
+            stream += pack_bits(time_major.cpu().numpy(), model.bits_per_codebook)
+        else:
+            stream += encode_codes(lm, codes, model.config.codebook_size)
     return bytes(stream)
 
 
-def read_header(data: bytes) -> tuple[StreamHeader, int]:
-    """The header of a stream, and the offset at which its payload starts; EcdcError if it is none of format v0."""
-    if len(data) < _PREAMBLE.size:
-        raise EcdcError(f"the stream ends after {len(data)} bytes; its first {_PREAMBLE.size} say what it is")
-    magic, version, header_size = _PREAMBLE.unpack_from(data)
-    if magic != MAGIC:
-        raise EcdcError(f"not an .ecdc stream: it starts with {bytes(magic)!r} instead of {MAGIC!r}")
-    if version != VERSION:
+def read_header(source: ByteSource) -> StreamHeader:
+    """The header, from a source whose version has been read; EcdcError if it is malformed."""
+    (size,) = _HEADER_SIZE.unpack(source.exactly(_HEADER_SIZE.size, "the size of the header"))
+    if size > MAX_HEADER_BYTES:
+        raise EcdcError(f"byte 5: a header of {size} bytes; at most {MAX_HEADER_BYTES} are accepted")
+    return _parse_header(source.exactly(size, "its header"))
+
+
+def read_payload(source: ByteSource, header: StreamHeader, model: EncodecModel) -> bytes:
+    """All that follows the header.
+
+    Raises:
+        EcdcError: the header asks for what the model has not, or the payload cannot be what it entails. Without
+            language model it then has the right size; with one this is known only when it is decoded.
+    """
+    offered = [model.num_codebooks_for(kbps) for kbps in model.target_bandwidths]
+    if header.num_codebooks not in offered:
         raise EcdcError(
-            f"byte 4: version {version} of the .ecdc format is unknown; this program reads {VERSION}"
+            f"header: nc is {brief(header.num_codebooks)}, but the bandwidths of {model.name!r} take"
+            f" {', '.join(map(str, offered))} codebooks"
         )
-    if header_size > MAX_HEADER_BYTES:
-        raise EcdcError(f"byte 5: a header of {header_size} bytes; at most {MAX_HEADER_BYTES} are accepted")
-    start = _PREAMBLE.size + header_size
-    if len(data) < start:
-        raise EcdcError(f"the stream ends at byte {len(data)}, within its header, which ends at byte {start}")
-    return _parse_header(data[_PREAMBLE.size : start]), start
+    fewest, most = _payload_bounds(header, model)
+    start = source.offset
+    payload = source.at_most(most + 1)
+    claim = f"{brief(header.num_samples)} samples in {header.num_codebooks} codebooks take"
+    if len(payload) < fewest:
+        at_least = "at least " if header.uses_lm else ""
+        raise EcdcError(
+            f"the stream ends too soon: {claim} {at_least}{brief(fewest)} bytes from byte {start} on,"
+            f" found {len(payload)}"
+        )
+    if len(payload) > most:
+        at_most = "at most " if header.uses_lm else ""
+        raise EcdcError(
+            f"the stream goes on after its end: {claim} {at_most}{brief(most)} bytes from byte {start} on"
+        )
+    return payload
 
 
 def read_frames(
-    data: bytes, header: StreamHeader, payload_start: int, model: EncodecModel
+    payload: bytes, header: StreamHeader, model: EncodecModel, lm: SteppedLM | None = None
 ) -> list[EncodedFrame]:
-    """The encoded segments, on the CPU; EcdcError if the payload is not exactly what `header` and `model` entail."""
-    if header.num_codebooks > model.config.num_codebooks:
-        asked, most = brief(header.num_codebooks), model.config.num_codebooks
-        raise EcdcError(f"header: nc is {asked}, but {model.name!r} has {most} codebooks")
-    expected = _payload_size(header, model)
-    found = len(data) - payload_start
-    if found != expected:
-        fault = "ends too soon" if found < expected else "goes on after its end"
-        raise EcdcError(
-            f"the stream {fault}: {brief(header.num_samples)} samples in {header.num_codebooks} codebooks take"
-            f" {brief(expected)} bytes from byte {payload_start} on, found {found}"
-        )
-    frames = []
-    view = memoryview(data)
-    offset = payload_start
+    """The encoded segments in a payload that `read_payload` gave, on the CPU.
+
+    Raises:
+        EcdcError: a scale is impossible, or the codes cannot be decoded with this language model.
+        ValueError: the language model is not one for the model's codes.
+    """
+    assert header.uses_lm == (lm is not None)
+    frames: list[EncodedFrame] = []
+    view = memoryview(payload)
     for num_segment_samples in _segment_lengths(header.num_samples, model):
         scale = None
         if model.normalize:
-            scale = torch.tensor([[_read_scale(view, offset)]])
-            offset += _SCALE.size
-        size = _codes_size(num_segment_samples, header.num_codebooks, model)
-        num_frames = _num_frames(num_segment_samples, model)
-        codes = unpack_bits(
-            view[offset : offset + size], model.bits_per_codebook, num_frames * header.num_codebooks
+            scale = torch.tensor([[_read_scale(view, len(payload))]])
+            view = view[_SCALE.size :]
+        shape = (header.num_codebooks, _num_frames(num_segment_samples, model))
+        if lm is None:
+            size = _codes_size(num_segment_samples, header.num_codebooks, model)
+            packed = unpack_bits(view[:size], model.bits_per_codebook, math.prod(shape))
+            codes = torch.from_numpy(packed).view(shape[::-1]).t()[None].contiguous()  # [1, K, L]
+        else:
+            try:
+                codes, size = decode_codes(lm, view, shape, model.config.codebook_size, model.device)
+            except CorruptDataError as error:
+                raise EcdcError(
+                    f"segment {len(frames)}, from payload byte {len(payload) - len(view)} on: {error};"
+                    " the stream is cut, damaged, or of another language model"
+                ) from error
+        frames.append(EncodedFrame(codes, scale))
+        view = view[size:]
+    if len(view) > 0:
+        raise EcdcError(
+            f"the codes end {len(view)} bytes before the stream: it is damaged, or of another language model"
         )
-        time_major = torch.from_numpy(codes).view(num_frames, header.num_codebooks)
-        frames.append(EncodedFrame(time_major.t()[None].contiguous(), scale))  # [1, K, L]
-        offset += size
     return frames
 
 
@@ -161,36 +199,53 @@ def _codes_size(num_segment_samples: int, num_codebooks: int, model: EncodecMode
     return packed_size(_num_frames(num_segment_samples, model) * num_codebooks, model.bits_per_codebook)
 
 
-def _num_full_segments(num_samples: int, length: int, stride: int) -> int:
-    return (num_samples - length) // stride + 1 if num_samples >= length else 0
-
-
 def _segment_lengths(num_samples: int, model: EncodecModel) -> Iterator[int]:
-    """The samples of each segment, in order."""
     if model.segment_length is None or model.segment_stride is None:
-        yield num_samples
-        return
-    for offset in range(0, num_samples, model.segment_stride):
-        yield min(num_samples - offset, model.segment_length)
+        return iter([num_samples])
+    return segments.lengths(num_samples, model.segment_length, model.segment_stride)
 
 
-def _payload_size(header: StreamHeader, model: EncodecModel) -> int:
-    """The bytes of the payload, in a time that does not depend on the length that the header claims."""
+def _payload_bounds(header: StreamHeader, model: EncodecModel) -> tuple[int, int]:
+    """The fewest and the most bytes of the payload; the same without language model."""
     scale_size = _SCALE.size if model.normalize else 0
+
+    def fewest(num_segment_samples: int) -> int:
+        return scale_size + _codes_size_bounds(num_segment_samples, header, model)[0]
+
+    def most(num_segment_samples: int) -> int:
+        return scale_size + _codes_size_bounds(num_segment_samples, header, model)[1]
+
+    return _sum_over_segments(fewest, header.num_samples, model), _sum_over_segments(
+        most, header.num_samples, model
+    )
+
+
+def _codes_size_bounds(
+    num_segment_samples: int, header: StreamHeader, model: EncodecModel
+) -> tuple[int, int]:
+    if header.uses_lm:
+        num_codes = _num_frames(num_segment_samples, model) * header.num_codebooks
+        return coded_size_bounds(num_codes, model.config.codebook_size)
+    size = _codes_size(num_segment_samples, header.num_codebooks, model)
+    return size, size
+
+
+def _sum_over_segments(size_of: Callable[[int], int], num_samples: int, model: EncodecModel) -> int:
+    """Sum of a size that depends on the samples of a segment, in a time that does not depend on `num_samples`."""
     if model.segment_length is None or model.segment_stride is None:
-        return scale_size + _codes_size(header.num_samples, header.num_codebooks, model)
-    length, stride = model.segment_length, model.segment_stride
-    num_full = _num_full_segments(header.num_samples, length, stride)
-    size = num_full * (scale_size + _codes_size(length, header.num_codebooks, model))
-    for num_segment_samples in _segment_lengths(
-        header.num_samples - num_full * stride, model
-    ):  # the shorter ones
-        size += scale_size + _codes_size(num_segment_samples, header.num_codebooks, model)
-    return size
+        return size_of(num_samples)
+    num_full = max(0, (num_samples - model.segment_length) // model.segment_stride + 1)
+    shorter = _segment_lengths(num_samples - num_full * model.segment_stride, model)
+    return num_full * size_of(model.segment_length) + sum(map(size_of, shorter))
 
 
-def _read_scale(view: memoryview, offset: int) -> float:
-    scale: float = _SCALE.unpack_from(view, offset)[0]
+def _read_scale(view: memoryview, payload_size: int) -> float:
+    offset = payload_size - len(view)
+    if len(view) < _SCALE.size:
+        raise EcdcError(f"the stream ends too soon: no scale of a segment at payload byte {offset}")
+    scale: float = _SCALE.unpack_from(view)[0]
     if not (math.isfinite(scale) and scale > 0):
-        raise EcdcError(f"byte {offset}: the scale of a segment is {scale}; it must be finite and positive")
+        raise EcdcError(
+            f"payload byte {offset}: the scale of a segment is {scale}; it must be finite and positive"
+        )
     return scale

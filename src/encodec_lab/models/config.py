@@ -4,14 +4,40 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from encodec_lab.modules.conv import Norm
 from encodec_lab.modules.seanet import SeanetShape
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def _is_count(value: object, minimum: int) -> bool:
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+def is_count(value: object, minimum: int) -> bool:
+    """Whether `value` is an integer, no bool, of at least `minimum`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+
+
+def config_from_dict(cls: type[Config], values: Mapping[str, Any], kind: str) -> Config:
+    """Build a dataclass from a mapping out of a file; `kind` says in messages what it configures.
+
+    Raises:
+        ValueError: a field is unknown, missing or has an impossible value; the message names it.
+    """
+    names = {field.name for field in dataclasses.fields(cls)}
+    if unknown := sorted(set(values) - names):
+        raise ValueError(
+            f"unknown {kind} settings {', '.join(unknown)}; known are {', '.join(sorted(names))}"
+        )
+    if missing := sorted(names - set(values)):
+        raise ValueError(f"{kind} settings {', '.join(missing)} are missing")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"a {kind} setting has a value of the wrong type: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -75,11 +101,11 @@ class CodecConfig:
     def _check_counts(self) -> None:
         for field in dataclasses.fields(self):
             minimum = 0 if field.name in ("num_residual_units", "num_lstm_layers") else 1
-            if field.type is int and not _is_count(getattr(self, field.name), minimum):
+            if field.type is int and not is_count(getattr(self, field.name), minimum):
                 raise ValueError(
                     f"{field.name} must be an integer of at least {minimum}, got {getattr(self, field.name)!r}"
                 )
-        if not self.strides or not all(_is_count(stride, 1) for stride in self.strides):
+        if not self.strides or not all(is_count(stride, 1) for stride in self.strides):
             raise ValueError(f"strides must be positive integers, got {list(self.strides)}")
         if self.num_filters < self.compress:
             raise ValueError(f"num_filters {self.num_filters} must be at least compress {self.compress}")
@@ -138,17 +164,7 @@ class CodecConfig:
         Raises:
             ValueError: a field is unknown, missing or has an impossible value; the message names it.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - names):
-            raise ValueError(
-                f"unknown codec settings {', '.join(unknown)}; known are {', '.join(sorted(names))}"
-            )
-        if missing := sorted(names - set(values)):
-            raise ValueError(f"codec settings {', '.join(missing)} are missing")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"a codec setting has a value of the wrong type: {error}") from error
+        return config_from_dict(cls, values, "codec")
 
 
 ENCODEC_24KHZ = CodecConfig(

@@ -1,30 +1,34 @@
 """Exported models: a folder that needs nothing else, and no pickle.
 
-    config.json         {"format": "encodec-lab", "format_version": 1, "identity": ..., "codec": ..., "provenance": ...}
-    codec.safetensors   the state dict
+    config.json         {"format": "encodec-lab", "format_version": 1, "identity": ..., "codec": ...,
+                        "lm": {"kind": ..., "identity": ..., "config": ...}, "provenance": ...}
+    codec.safetensors   the codec's state dict
+    lm.safetensors      the language model's; like `lm`, only if there is one
     README.md           a model card
 
-`codec` is what `CodecConfig.to_dict` gives, `identity` the hash of the tensors (`identity.py`), `provenance` says where
-the weights come from, in any form.
+`codec` and `config` are what the configurations' `to_dict` gives, `identity` is the hash of the tensors
+(`identity.py`), `kind` a key of `LM_KINDS`, `provenance` says where the weights come from, in any form.
 """
 
-import dataclasses
+import functools
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from encodec_lab.models.config import CodecConfig
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import tensors_identity
+from encodec_lab.models.language_model import LMConfig, LMModel
+from encodec_lab.models.lm_source import LMSource
 
 FORMAT = "encodec-lab"
 FORMAT_VERSION = 1
@@ -32,10 +36,17 @@ CONFIG_FILE = "config.json"
 CODEC_FILE = "codec.safetensors"
 LM_FILE = "lm.safetensors"
 CARD_FILE = "README.md"
+# Language models by the `kind` that config.json calls them.
+LM_KINDS = {"transformer": (LMConfig, LMModel)}
 
 
 def write_export(
-    folder: str | Path, model: EncodecModel, provenance: Mapping[str, Any], model_card: str
+    folder: str | Path,
+    model: EncodecModel,
+    provenance: Mapping[str, Any],
+    model_card: str,
+    lm: LMModel | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write `model` as a folder that `read_export` and `load_model` take.
 
@@ -47,26 +58,29 @@ def write_export(
         model: its `name` is what streams will call it.
         provenance: JSON values that say where the weights come from.
         model_card: Markdown text.
+        lm: a language model for the codec, which `get_lm_model` of what is read then gives.
+        check: called with the folder that is written, before it is renamed; what it raises keeps it from appearing.
 
     Raises:
-        ValueError: the place is taken by something that is no export, a tensor is not finite, or `provenance` is not
-            JSON.
+        ValueError: the place is taken by something that is no export, a tensor is not finite, `provenance` is not JSON,
+            or the language model is one for another codec.
     """
     folder = Path(folder).absolute()
     _check_replaceable(folder)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(
-                f"tensor {name} of model {model.name!r} is not finite: such a model is not worth exporting"
-            )
-    description = {
+    files = {CODEC_FILE: _finite_tensors(model, f"model {model.name!r}")}
+    description: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "identity": tensors_identity(tensors),
-        "codec": dataclasses.replace(model.config, name=model.name).to_dict(),
-        "provenance": dict(provenance),
+        "identity": tensors_identity(files[CODEC_FILE]),
+        "codec": model.config.to_dict(),
     }
+    if lm is not None:
+        _check_lm_fits(lm.config, model.config)
+        files[LM_FILE] = _finite_tensors(lm, f"the language model of {model.name!r}")
+        (kind,) = (kind for kind, (_, lm_class) in LM_KINDS.items() if type(lm) is lm_class)
+        identity = tensors_identity(files[LM_FILE])
+        description["lm"] = {"kind": kind, "identity": identity, "config": lm.config.to_dict()}
+    description["provenance"] = dict(provenance)
     try:
         config_text = json.dumps(description, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -75,9 +89,12 @@ def write_export(
     staged = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
     staged.mkdir()
     try:
-        save_file(tensors, staged / CODEC_FILE)
+        for file_name, tensors in files.items():
+            save_file(tensors, staged / file_name)
         (staged / CARD_FILE).write_text(model_card, encoding="utf-8")
         (staged / CONFIG_FILE).write_text(config_text, encoding="utf-8")
+        if check is not None:
+            check(staged)
         _put_in_place(staged, folder)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -94,22 +111,18 @@ def read_export(folder: str | Path) -> EncodecModel:
     description = _read_description(folder)
     try:
         config = CodecConfig.from_dict(description["codec"])
+        lm_config, lm_class = _lm_architecture(description.get("lm"), config)
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG_FILE}: {error}") from error
-    path = folder / CODEC_FILE
-    if not path.is_file():
-        raise ValueError(f"{folder} is not a complete export: it has no {CODEC_FILE}")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
-    _check_tensors(path, tensors, config)
-    if tensors_identity(tensors) != description["identity"]:
-        raise ValueError(
-            f"{path} does not hold the tensors that {CONFIG_FILE} was written for; export the model anew"
-        )
+    tensors = _read_tensors(folder / CODEC_FILE, lambda: EncodecModel(config), description["identity"])
     model = EncodecModel(config)
     model.load_state_dict(tensors)
+    if lm_config is not None:
+        build_lm = functools.partial(lm_class, lm_config)
+        tensors = _read_tensors(folder / LM_FILE, build_lm, description["lm"].get("identity"))
+        lm = build_lm()
+        lm.load_state_dict(tensors)
+        model.lm_source = LMSource(lm.eval())
     return model.eval()
 
 
@@ -142,16 +155,69 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _check_tensors(path: Path, tensors: Mapping[str, Tensor], config: CodecConfig) -> None:
+def _lm_architecture(entry: object, codec: CodecConfig) -> tuple[LMConfig | None, type[LMModel]]:
+    """The configuration and class of the language model that config.json describes, None if it describes none."""
+    if entry is None:
+        return None, LMModel
+    if not isinstance(entry, dict) or not isinstance(entry.get("config"), dict):
+        raise ValueError("the key 'lm' must hold an object with kind, identity and config")
+    kind = entry.get("kind")
+    if not isinstance(kind, str) or kind not in LM_KINDS:
+        raise ValueError(
+            f"language models of kind {kind!r} are unknown; this program reads {', '.join(LM_KINDS)}"
+        )
+    config_class, lm_class = LM_KINDS[kind]
+    config = config_class.from_dict(entry["config"])
+    _check_lm_fits(config, codec)
+    return config, lm_class
+
+
+def _check_lm_fits(lm: LMConfig, codec: CodecConfig) -> None:
+    if (lm.num_codebooks, lm.codebook_size) != (codec.num_codebooks, codec.codebook_size):
+        raise ValueError(
+            f"a language model of {lm.num_codebooks} codebooks of {lm.codebook_size} entries does not fit codec"
+            f" {codec.name!r}, which has {codec.num_codebooks} of {codec.codebook_size}"
+        )
+
+
+def _finite_tensors(module: nn.Module, what: str) -> dict[str, Tensor]:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"tensor {name} of {what} is not finite: such a model is not worth exporting")
+    return tensors
+
+
+def _read_tensors(path: Path, build: Callable[[], nn.Module], identity: object) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ValueError(f"{path.parent} is not a complete export: it has no {path.name}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    _check_state(path, tensors, build)
+    if tensors_identity(tensors) != identity:
+        raise ValueError(
+            f"{path} does not hold the tensors that {CONFIG_FILE} was written for; export the model anew"
+        )
+    return tensors
+
+
+def check_tensors(path: Path, tensors: Mapping[str, Tensor], config: CodecConfig) -> None:
+    """ValueError unless the tensors, read from `path`, are by name, shape and dtype those of a codec of `config`."""
+    _check_state(path, tensors, lambda: EncodecModel(config))
+
+
+def _check_state(path: Path, tensors: Mapping[str, Tensor], build: Callable[[], nn.Module]) -> None:
     with torch.device(
         "meta"
     ):  # shapes only: a configuration out of a file allocates nothing before it is believed
-        expected = EncodecModel(config).state_dict()
+        expected = build().state_dict()
     if missing := sorted(expected.keys() - tensors.keys()):
-        raise ValueError(f"{path} lacks {len(missing)} tensors of the codec, among them {missing[0]}")
+        raise ValueError(f"{path} lacks {len(missing)} tensors of the model, among them {missing[0]}")
     if unknown := sorted(tensors.keys() - expected.keys()):
         raise ValueError(
-            f"{path} holds {len(unknown)} tensors that the codec has not, among them {unknown[0]}"
+            f"{path} holds {len(unknown)} tensors that the model has not, among them {unknown[0]}"
         )
     for name, tensor in tensors.items():
         wanted = expected[name]

@@ -2,10 +2,14 @@
 
 import hashlib
 import json
+import weakref
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+# Module -> the state that its tensors had when they were hashed, and the hash.
+_known: "weakref.WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], str]]" = weakref.WeakKeyDictionary()
 
 
 def tensors_identity(tensors: Mapping[str, Tensor]) -> str:
@@ -23,3 +27,17 @@ def tensors_identity(tensors: Mapping[str, Tensor]) -> str:
         digest.update(b"\n")
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def module_identity(module: nn.Module) -> str:
+    """`tensors_identity` of the state dict; hashed again only after a tensor has been replaced or written to."""
+    tensors = module.state_dict()
+    if any(
+        tensor.is_inference() for tensor in tensors.values()
+    ):  # these do not count how often they were written to
+        return tensors_identity(tensors)
+    state = tuple((name, tensor.data_ptr(), tensor._version) for name, tensor in tensors.items())
+    known = _known.get(module)
+    if known is None or known[0] != state:
+        known = _known[module] = (state, tensors_identity(tensors))
+    return known[1]

@@ -81,8 +81,9 @@ def _cached_file(file_name: str) -> Path:
         if isinstance(error, HTTPError):
             error.close()  # it holds the connection
         raise WeightsError(
-            f"cannot download {url} ({_first_line(error)}); put that file into {folder}, or into a folder"
-            " of your choice, and give repository=FOLDER in Python, --model FILE on the command line"
+            f"cannot download {url} ({_first_line(error)}); put that file into {folder}, or into a folder of your"
+            " choice, and give repository=FOLDER in Python; on the command line --model names the codec's file in such"
+            " a folder"
         ) from error
     return path
 

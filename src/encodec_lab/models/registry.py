@@ -7,9 +7,14 @@ import torch
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ, CodecConfig
 from encodec_lab.models.encodec import EncodecModel, published_model
 from encodec_lab.models.export_folder import read_export
-from encodec_lab.models.pretrained import load_tensors
+from encodec_lab.models.lm_source import PUBLISHED_LMS, LMSource
+from encodec_lab.models.pretrained import PUBLISHED_FILES, load_tensors
+from encodec_lab.models.transformers_folder import is_transformers_folder, read_transformers
 
 PUBLISHED_CONFIGS = {config.name: config for config in (ENCODEC_24KHZ, ENCODEC_48KHZ)}
+# What the command falls back to where Meta's weights cannot be had.
+BUNDLED_24KHZ = "lab_24khz"
+BUNDLED_48KHZ = "lab_48khz"
 BUNDLED_MODELS = Path(__file__).parents[1] / "assets" / "models"
 
 
@@ -18,7 +23,8 @@ def load_model(name_or_path: str | Path) -> EncodecModel:
 
     Args:
         name_or_path: a name out of `list_model_names()`, an exported folder, or a `.th` file of the reference (a state
-            dict, whose architecture is told from its shapes). A name goes before a path; `./NAME` is always a path.
+            dict, whose architecture is told from its shapes; Meta's language model is taken from beside it if it is
+            there). A name goes before a path; `./NAME` is always a path.
 
     Raises:
         ValueError: if there is no such model; the message lists the names that exist.
@@ -28,7 +34,7 @@ def load_model(name_or_path: str | Path) -> EncodecModel:
         return load_named_model(str(name_or_path))
     path = Path(name_or_path)
     if path.is_dir():
-        return read_export(path)
+        return read_transformers(path) if is_transformers_folder(path) else read_export(path)
     if path.is_file():
         return _read_reference_file(path)
     raise ValueError(
@@ -58,6 +64,8 @@ def _read_reference_file(path: Path) -> EncodecModel:
         if shapes == _state_shapes(config):
             model = EncodecModel(config)
             model.load_state_dict(tensors)
+            if (path.parent / PUBLISHED_FILES[PUBLISHED_LMS[config.name][0]]).is_file():
+                model.lm_source = LMSource(repository=path.parent)
             return model.eval()
     raise ValueError(f"{path}: its tensors fit none of the architectures {', '.join(PUBLISHED_CONFIGS)}")
 
