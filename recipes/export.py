@@ -1,8 +1,13 @@
-"""Export a trained codec: python recipes/export.py checkpoint=RUN/checkpoints/last.ckpt output=FOLDER [name=NAME]."""
+"""Export a trained codec, or convert one that there is.
+
+python recipes/export.py checkpoint=RUN/checkpoints/last.ckpt output=FOLDER [name=NAME] [format=transformers]
+python recipes/export.py codec=NAME_OR_PATH output=FOLDER format=onnx [bandwidth=KBPS]
+"""
 
 import hydra
 from omegaconf import DictConfig
 
+from encodec_lab.compat.formats import convert_model
 from encodec_lab.training.application import explains_mistakes, run_application
 from encodec_lab.training.config import resolved
 from encodec_lab.training.export import export_checkpoint
@@ -13,11 +18,17 @@ from encodec_lab.training.export import export_checkpoint
 def main(config: DictConfig) -> None:
     """Write the folder, reload it, compare, and say so."""
     values = resolved(config)
-    trained = export_checkpoint(values["checkpoint"], values["output"], values["name"])
-    print(
-        f"exported {trained.codec.name} (step {trained.step}) to {values['output']}; "
-        "reloaded, it gives the same codes and audio"
-    )
+    checkpoint, codec, output = values["checkpoint"], values["codec"], values["output"]
+    if (checkpoint is None) == (codec is None):
+        raise ValueError("give one of checkpoint=FILE, of train.py, and codec=NAME_OR_PATH, to convert")
+    options = {key: values[key] for key in ("format", "name", "bandwidth")}
+    if codec is not None:
+        what = f"converted {convert_model(codec, output, **options).name}"
+    else:
+        trained = export_checkpoint(checkpoint, output, **options)
+        what = f"exported {trained.codec.name} (step {trained.step})"
+    as_format = "" if options["format"] == "folder" else f" for {options['format']}"
+    print(f"{what} to {output}{as_format}; reloaded, it gives the same codes and audio")
 
 
 if __name__ == "__main__":

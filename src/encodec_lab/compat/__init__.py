@@ -1,0 +1,1 @@
+"""Foreign formats: codecs of other programs read, and ours written for them."""
