@@ -1,8 +1,10 @@
 """The command: what it writes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import soundfile
@@ -11,7 +13,6 @@ from cli.commands import Capture, fails, run
 from small_codec import SMALL_24KHZ, random_codec, random_wav
 
 from encodec_lab.bitstream.compress import compress, decompress
-from encodec_lab.bitstream.v0 import read_header
 from encodec_lab.cli import transcode
 from encodec_lab.data.audio_file import read_whole
 from encodec_lab.models import encodec
@@ -20,8 +21,14 @@ from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.registry import load_model
 
 
+def _header(path: Path) -> dict[str, Any]:
+    """The fields of a v0 file."""
+    data = path.read_bytes()
+    return json.loads(data[9 : 9 + int.from_bytes(data[5:9])])
+
+
 def _num_codebooks(path: Path) -> int:
-    return read_header(path.read_bytes())[0].num_codebooks
+    return _header(path)["nc"]
 
 
 def _written(folder: Path) -> list[str]:
@@ -106,7 +113,7 @@ def test_the_drop_in_uses_the_published_models(
     )
     assert run(*options, recording) == 0
     compressed = recording.with_name("take.one.ecdc")
-    assert read_header(compressed.read_bytes())[0].model_name == config.name
+    assert _header(compressed)["m"] == config.name
     assert _num_codebooks(compressed) == {24_000: 8, 48_000: 4}[config.sample_rate_hz]
     assert run(compressed) == 0
     assert read_whole(recording.with_name("take.one_decompressed.wav"))[1] == config.sample_rate_hz
@@ -160,6 +167,13 @@ def test_several_inputs_and_folders(
         "live/a_decompressed.wav",
         "take.one_decompressed.wav",
     ]
+
+
+def test_a_folder_within_the_output_folder(recording: Path, mono_export: Path, tmp_path: Path) -> None:
+    (tmp_path / "songs").mkdir()
+    recording.rename(tmp_path / "songs/a.wav")
+    assert run("--model", mono_export, "--output-dir", tmp_path, tmp_path / "songs") == 0
+    assert (tmp_path / "a.ecdc").is_file()
 
 
 def test_help_and_version_come_without_torch() -> None:

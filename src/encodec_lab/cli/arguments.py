@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 COMPRESSED_SUFFIX = ".ecdc"
+STANDARD_STREAM = Path("-")
 DECOMPRESSED_SUFFIX = ".wav"
 
 _DESCRIPTION = """\
@@ -15,12 +16,14 @@ High-fidelity neural audio codec.
   encodec INPUT.ecdc [OUTPUT.wav]    decompress
   encodec INPUT OUTPUT.wav           compress and decompress, without a file between
   encodec --output-dir DIR INPUT...  compress or decompress many files, or all of a folder
+  encodec --info INPUT.ecdc...       say what compressed files hold
+INPUT and OUTPUT may be - for standard input and output.
 Exit status: 0 on success, 1 on bad input or a failed operation, 2 on bad usage."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What was asked for; `output` and `output_dir` exclude each other."""
+    """What was asked for; `output` and `output_dir` exclude each other. The path `-` is a standard stream."""
 
     inputs: tuple[Path, ...]
     output: Path | None
@@ -34,6 +37,10 @@ class Arguments:
     model: str | None
     device: str
     format: str | None
+    info: bool
+    json: bool
+    salvage: bool
+    restore: bool
 
 
 def parse_arguments(argv: Sequence[str] | None) -> Arguments:
@@ -42,7 +49,15 @@ def parse_arguments(argv: Sequence[str] | None) -> Arguments:
     given = parser.parse_intermixed_args(argv)
     paths: list[Path] = given.paths
     output = None
-    if given.output_dir is None:
+    if given.json and not given.info:
+        parser.error("--json says how --info prints; it needs --info")
+    if given.info:
+        if given.output_dir is not None:
+            parser.error("--info writes no files; leave --output-dir out")
+    elif given.output_dir is not None:
+        if STANDARD_STREAM in paths:
+            parser.error("standard input has no name to be given in --output-dir; name OUTPUT instead")
+    else:
         if len(paths) > 2:
             parser.error(f"{len(paths)} paths given: several inputs need --output-dir DIR")
         if paths[0].is_dir():
@@ -64,6 +79,10 @@ def parse_arguments(argv: Sequence[str] | None) -> Arguments:
         model=given.model,
         device=given.device,
         format=given.format,
+        info=given.info,
+        json=given.json,
+        salvage=given.salvage,
+        restore=given.restore,
     )
 
 
@@ -91,7 +110,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "-l",
         "--lm",
         action="store_true",
-        help="entropy code with the model's language model (no model of this version has one yet)",
+        help="entropy code with the model's language model: smaller files, more work",
     )
     add("-f", "--force", action="store_true", help="overwrite the output if it exists")
     add("-r", "--rescale", action="store_true", help="scale the decompressed audio so that it does not clip")
@@ -119,7 +138,20 @@ def _build_parser() -> argparse.ArgumentParser:
         default="cpu",
         help="where to compute (default: %(default)s)",
     )
-    add("--format", choices=("v0",), help="layout of the compressed file (default: the model's)")
+    add(
+        "--format",
+        choices=("v0", "v1"),
+        help="layout of the compressed file: v0 is the reference's, v1 has checks and can be streamed (default: v0 for"
+        " encodec_24khz and encodec_48khz, else v1; for standard output v1)",
+    )
+    add("--salvage", action="store_true", help="decode a damaged v1 file, with silence for what is lost")
+    add(
+        "--restore",
+        action="store_true",
+        help="decompress to the sample rate, channels and length of what was compressed (v1)",
+    )
+    add("--info", action="store_true", help="print what compressed files hold and whether they are intact")
+    add("--json", action="store_true", help="with --info: one JSON object a line")
     add("--version", action="version", version=f"encodec-lab {_version()}")
     return parser
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from encodec_lab.cli.arguments import COMPRESSED_SUFFIX, DECOMPRESSED_SUFFIX, Arguments
+from encodec_lab.cli.arguments import COMPRESSED_SUFFIX, DECOMPRESSED_SUFFIX, STANDARD_STREAM, Arguments
+from encodec_lab.cli.standard_streams import StandardInput
+from encodec_lab.data.audio_folder import AUDIO_SUFFIXES, find_below
 
 
 class Action(Enum):
@@ -17,38 +19,44 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """One input, its output, and what lies between."""
+    """One input, its output, and what lies between; either may be `STANDARD_STREAM`."""
 
     source: Path
     target: Path
     action: Action
 
 
-def plan_jobs(arguments: Arguments) -> list[Job]:
-    """The jobs, in order of the inputs.
+def plan_jobs(arguments: Arguments, stdin: StandardInput) -> list[Job]:
+    """The jobs, in order of the inputs. What standard input holds is told from its first bytes.
 
     Raises:
         ValueError: an input does not exist, an output does and must not be overwritten, has no folder or a wrong
             suffix, or is the output of two inputs.
     """
     if arguments.output_dir is None:
-        jobs = [_plan_single(arguments)]
+        jobs = [_plan_single(arguments, stdin)]
     else:
         jobs = _plan_many(arguments, arguments.output_dir)
     for job in jobs:
-        if job.target.exists() and not arguments.force:
+        if job.target != STANDARD_STREAM and job.target.exists() and not arguments.force:
             raise ValueError(f"output file {job.target} exists; use -f / --force to overwrite it")
     return jobs
 
 
-def _plan_single(arguments: Arguments) -> Job:
+def _plan_single(arguments: Arguments, stdin: StandardInput) -> Job:
     source = arguments.inputs[0]
-    if not source.exists():
+    if source == STANDARD_STREAM:
+        is_compressed = stdin.is_compressed()
+    elif source.exists():
+        is_compressed = _is_compressed(source)
+    else:
         raise ValueError(f"input file {source} does not exist")
     target = arguments.output
-    if target is None:
+    if target is None and source != STANDARD_STREAM:
         job = _infer_job(source, source.parent, arguments)
-    elif _is_compressed(source):
+    elif target is None or target == STANDARD_STREAM:
+        return Job(source, STANDARD_STREAM, Action.DECOMPRESS if is_compressed else Action.COMPRESS)
+    elif is_compressed:
         if target.suffix.lower() != DECOMPRESSED_SUFFIX:
             raise ValueError(
                 f"output file {target} must end in {DECOMPRESSED_SUFFIX}, because the input is compressed"
@@ -82,18 +90,9 @@ def _plan_many(arguments: Arguments, output_dir: Path) -> list[Job]:
 
 
 def _find_sources(folder: Path, output_dir: Path) -> list[Path]:
-    """Audio and compressed files under `folder`, sorted, but for those in an output folder that lies in it."""
-    from encodec_lab.data.audio_file import AUDIO_SUFFIXES
-
+    """Audio and compressed files below `folder`, but for those in an output folder that lies in it."""
     suffixes = (*AUDIO_SUFFIXES, COMPRESSED_SUFFIX)
-    written = output_dir.resolve()
-    sources = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in suffixes
-        and path.is_file()
-        and (written == folder.resolve() or written not in path.resolve().parents)
-    ]
+    sources = find_below(folder, suffixes, left_out=output_dir)
     if not sources:
         raise ValueError(f"folder {folder} holds no file that ends in {', '.join(suffixes)}")
     return sources

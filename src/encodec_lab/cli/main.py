@@ -1,12 +1,15 @@
 """The `encodec` command: parse, plan, carry out, and say in one line what went wrong."""
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from encodec_lab.cli.arguments import parse_arguments
+from encodec_lab.cli.info import print_info
 from encodec_lab.cli.jobs import Job, plan_jobs
 from encodec_lab.cli.progress import ProgressBar
+from encodec_lab.cli.standard_streams import StandardInput
 
 if TYPE_CHECKING:
     from encodec_lab.cli.transcode import Transcoder
@@ -23,10 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as request:  # argparse: 0 after --help and --version, 2 after bad usage
         return int(request.code or 0)
     try:
-        jobs = plan_jobs(arguments)
+        stdin = StandardInput()
+        if arguments.info:
+            return print_info(arguments, stdin)
+        jobs = plan_jobs(arguments, stdin)
         from encodec_lab.cli import transcode  # imports torch, which takes a while
 
-        return _run_all(transcode.Transcoder(arguments), jobs)
+        return _run_all(transcode.Transcoder(arguments, stdin), jobs)
     except _FAILURES as error:
         _report(error)
         return 1
@@ -40,14 +46,19 @@ def _run_all(transcoder: "Transcoder", jobs: list[Job]) -> int:
     status = 0
     with ProgressBar(len(jobs)) as progress:
         for num_done, job in enumerate(jobs):
-            progress.show(num_done, job.source.name)
+            show = functools.partial(_show, progress, num_done, job.source.name)
+            show(0.0)
             try:
-                transcoder.run(job)
+                transcoder.run(job, show)
             except _FAILURES as error:
                 progress.clear()
                 _report(error)
                 status = 1
     return status
+
+
+def _show(progress: ProgressBar, num_done: int, label: str, share: float) -> None:
+    progress.show(num_done + share, label)
 
 
 def _report(error: BaseException) -> None:

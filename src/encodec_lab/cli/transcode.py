@@ -1,33 +1,45 @@
-"""Carrying out jobs, each model loaded once."""
+"""Carrying out jobs, in constant memory whatever the length of the recordings."""
 
-import torch
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
 from torch import Tensor
 
-from encodec_lab.bitstream import v0
-from encodec_lab.bitstream.compress import compress, decompress, load_stream_model
-from encodec_lab.cli.arguments import Arguments
+from encodec_lab.bitstream.byte_source import ReadableBytes
+from encodec_lab.bitstream.stream_reader import StreamReader
+from encodec_lab.bitstream.stream_writer import write_blocks
+from encodec_lab.bitstream.v1_layout import Source
+from encodec_lab.cli.arguments import STANDARD_STREAM, Arguments
 from encodec_lab.cli.jobs import Action, Job
-from encodec_lab.cli.outputs import write_bytes, write_decompressed
-from encodec_lab.data.audio_file import read_whole
-from encodec_lab.data.convert import convert_audio
-from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
-from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.models.registry import PUBLISHED_CONFIGS, load_model
+from encodec_lab.cli.model_choice import ModelChoice
+from encodec_lab.cli.outputs import open_stream_output, write_decompressed
+from encodec_lab.cli.standard_streams import StandardInput
+from encodec_lab.data.audio_blocks import convert_blocks, read_blocks
+from encodec_lab.data.audio_file import AudioSource, probe
 from encodec_lab.types import EcdcError
 
-DEFAULT_BANDWIDTH_KBPS = 6.0
+BLOCK_S = 5.0
+# Streams up to this size stay in memory between compression and decompression.
+_SPOOLED_BYTES = 1 << 24
+
+# Takes the share of a job that is done.
+ShowProgress = Callable[[float], None]
 
 
 class Transcoder:
     """Compresses and decompresses files as the arguments say."""
 
-    def __init__(self, arguments: Arguments) -> None:
+    def __init__(self, arguments: Arguments, stdin: StandardInput) -> None:
         self._arguments = arguments
-        self._device = _pick_device(arguments.device)
-        self._encoder: EncodecModel | None = None
-        self._decoders: dict[str, EncodecModel] = {}
+        self._stdin = stdin
+        self._models = ModelChoice(arguments)
 
-    def run(self, job: Job) -> None:
+    def run(self, job: Job, show: ShowProgress) -> None:
         """Do one job.
 
         Raises:
@@ -35,62 +47,112 @@ class Transcoder:
             OSError: a file that cannot be read or written.
         """
         if job.action is Action.COMPRESS:
-            data = self._compress(job, self._encoding_model())
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(job.target, data)
-            return
-        wav, sample_rate_hz = (
-            self._decompress(job) if job.action is Action.DECOMPRESS else self._round_trip(job)
+            with self._audio(job.source) as audio, open_stream_output(job.target) as file:
+                self._compress(audio, file, job.target == STANDARD_STREAM, show)
+        elif job.action is Action.DECOMPRESS:
+            with self._stream(job.source) as (file, size):
+                self._decompress(job, file, size, show)
+        else:
+            with self._audio(job.source) as audio, tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as file:
+                stream = cast(BinaryIO, file)
+                self._compress(audio, stream, False, lambda share: show(share / 2))
+                size = file.tell()
+                file.seek(0)
+                self._decompress(job, file, size, lambda share: show(0.5 + share / 2))
+
+    def _compress(self, audio: AudioSource, file: BinaryIO, streams: bool, show: ShowProgress) -> None:
+        model = self._models.encoder()
+        info = probe(audio)
+        blocks = read_blocks(audio, model.sample_rate, model.channels, BLOCK_S)
+        write_blocks(
+            file,
+            model,
+            _watched(blocks, blocks.num_samples, show),
+            use_lm=self._arguments.lm,
+            format=self._arguments.format or ("v1" if streams else None),
+            source=Source(info.sample_rate_hz, info.channels),
+            source_samples=info.num_samples,
         )
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        write_decompressed(job.target, wav, sample_rate_hz, self._arguments.rescale)
 
-    def _compress(self, job: Job, model: EncodecModel) -> bytes:
-        recorded, recorded_hz = read_whole(job.source)
-        wav = convert_audio(recorded, recorded_hz, model.sample_rate, model.channels)
-        return compress(model, wav, use_lm=self._arguments.lm, format=self._arguments.format)
-
-    def _round_trip(self, job: Job) -> tuple[Tensor, int]:
-        model = self._encoding_model()
-        return decompress(self._compress(job, model), model=model)
-
-    def _decompress(self, job: Job) -> tuple[Tensor, int]:
-        data = job.source.read_bytes()
+    def _decompress(self, job: Job, file: ReadableBytes, size: int | None, show: ShowProgress) -> None:
+        label = "standard input" if job.source == STANDARD_STREAM else str(job.source)
         try:
-            name = v0.read_header(data)[0].model_name
-            if name not in self._decoders:
-                given = self._arguments.model
-                model = load_stream_model(name) if given is None else load_model(given)
-                self._decoders[name] = model.to(self._device)
-            return decompress(data, model=self._decoders[name])
+            if job.action is Action.ROUND_TRIP:
+                reader = StreamReader(file, model=self._models.encoder())
+            else:
+                reader = StreamReader(file, salvage=self._arguments.salvage, load=self._models.decoder)
+            sample_rate_hz = reader.model.sample_rate
+            pieces = _shown(reader, size, show)
+            if self._arguments.restore:
+                sample_rate_hz = _source_rate(reader)
+                pieces = _restored(reader, pieces)
+            write_decompressed(job.target, pieces, sample_rate_hz, self._arguments.rescale)
         except EcdcError as error:
-            raise EcdcError(f"{job.source}: {error}") from error
+            raise EcdcError(f"{label}: {error}") from error
+        _report_losses(label, reader)
 
-    def _encoding_model(self) -> EncodecModel:
-        if self._encoder is None:
-            name = self._arguments.model or (ENCODEC_48KHZ if self._arguments.hq else ENCODEC_24KHZ).name
-            if name in PUBLISHED_CONFIGS:  # refuse a bandwidth before weights are fetched
-                self._bandwidth(name, PUBLISHED_CONFIGS[name].bandwidths)
-            model = load_model(name)
-            model.set_target_bandwidth(self._bandwidth(name, tuple(model.target_bandwidths)))
-            self._encoder = model.to(self._device)
-        return self._encoder
+    @contextmanager
+    def _audio(self, path: Path) -> Iterator[AudioSource]:
+        """The audio at a path; that on standard input is kept on disk, because audio files are read with seeking."""
+        if path != STANDARD_STREAM:
+            yield path
+            return
+        with tempfile.NamedTemporaryFile(suffix=".audio") as file:
+            shutil.copyfileobj(self._stdin, file)
+            file.seek(0)
+            yield cast(BinaryIO, file)
 
-    def _bandwidth(self, model_name: str, offered: tuple[float, ...]) -> float:
-        asked = self._arguments.bandwidth_kbps
-        if asked is None:
-            return DEFAULT_BANDWIDTH_KBPS if DEFAULT_BANDWIDTH_KBPS in offered else max(offered)
-        if asked not in offered:
-            choices = ", ".join(f"{kbps:g}" for kbps in offered)
-            raise ValueError(
-                f"model {model_name} does not offer {asked:g} kbps; choose one of {choices} by -b"
-            )
-        return asked
+    @contextmanager
+    def _stream(self, path: Path) -> Iterator[tuple[ReadableBytes, int | None]]:
+        """The stream at a path, and its size in bytes if that is known."""
+        if path == STANDARD_STREAM:
+            yield self._stdin, None
+        else:
+            with open(path, "rb") as file:
+                yield file, path.stat().st_size
 
 
-def _pick_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: no CUDA device is at hand; use --device cpu or auto")
-    return torch.device(name)
+def _watched(blocks: Iterable[Tensor], num_samples: int, show: ShowProgress) -> Iterator[Tensor]:
+    position = 0
+    for block in blocks:
+        yield block
+        position += block.shape[-1]
+        show(position / num_samples)
+
+
+def _shown(reader: StreamReader, size: int | None, show: ShowProgress) -> Iterator[Tensor]:
+    for piece in reader.pieces():
+        yield piece
+        if size:
+            show(reader.num_bytes_read / size)
+
+
+def _source_rate(reader: StreamReader) -> int:
+    if not reader.source.sample_rate_hz or not reader.source.channels:
+        raise EcdcError(
+            "--restore: the stream does not say what was compressed (version 0 never does); leave --restore out"
+        )
+    return reader.source.sample_rate_hz
+
+
+def _restored(reader: StreamReader, pieces: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The pieces with the sample rate, channels and length of what was compressed."""
+    position = 0
+    source = reader.source
+    for piece in convert_blocks(pieces, reader.model.sample_rate, source.sample_rate_hz, source.channels):
+        # Known at the end, which is where resampling there and back may have added a sample.
+        end = piece.shape[-1] if not reader.source_samples else reader.source_samples - position
+        position += piece.shape[-1]
+        if end > 0:
+            yield piece[:, :end]
+
+
+def _report_losses(label: str, reader: StreamReader) -> None:
+    rate = reader.model.sample_rate
+    for start, length in reader.lost:
+        print(
+            f"encodec: {label}: damaged from {start / rate:.2f} s to {(start + length) / rate:.2f} s, silence instead",
+            file=sys.stderr,
+        )
+    if reader.is_cut:
+        print(f"encodec: {label}: the end is missing", file=sys.stderr)

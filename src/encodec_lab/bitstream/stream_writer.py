@@ -1,0 +1,116 @@
+"""Encoded frames to a stream of any version."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from encodec_lab.bitstream import v0, v1
+from encodec_lab.bitstream.code_payload import CodeCoder, RawCoder
+from encodec_lab.bitstream.v1_layout import Source
+from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.long_audio import encode_blocks
+from encodec_lab.models.registry import PUBLISHED_CONFIGS
+from encodec_lab.types import EncodedFrame
+
+FORMATS = ("v0", "v1")
+# Recordings up to this length are encoded and decoded in one go, as the reference does; longer ones in pieces, in
+# constant memory.
+WHOLE_S = 30.0
+
+
+def default_format(model: EncodecModel) -> str:
+    """The reference's for its models, ours for all others."""
+    return "v0" if model.name in PUBLISHED_CONFIGS else "v1"
+
+
+@torch.no_grad()
+def write_blocks(
+    file: BinaryIO,
+    model: EncodecModel,
+    blocks: Iterable[Tensor],
+    *,
+    use_lm: bool = False,
+    format: str | None = None,
+    source: Source | None = None,
+    source_samples: int = 0,
+    record_s: float = v1.DEFAULT_RECORD_S,
+) -> None:
+    """Compress a recording that comes in blocks, in constant memory but for the codes of version 0.
+
+    Args:
+        file: where the stream goes; version 1 is written record by record.
+        model: the codec, at the bandwidth to use.
+        blocks: [C, T] each, at the model's rate and with its channels, one sample at least in all.
+        use_lm: entropy code with the model's language model.
+        format: "v0", "v1", or None for the model's default.
+        source: what the recording was converted from; version 1 keeps it.
+        source_samples: its length in samples per channel, 0 if unknown.
+        record_s: length of version 1's records in seconds.
+
+    Raises:
+        ValueError: as `compress`.
+    """
+    check_format(format)
+    count = _Counted(blocks)
+    frames = _encode(model, count)
+    if (format or default_format(model)) == "v0":
+        lm = model.get_lm_model() if use_lm else None
+        whole = _joined(frames) if model.segment_length is None else list(frames)
+        file.write(v0.write_stream(model, count.num_samples, whole, lm))
+        return
+    coder = make_coder(model, use_lm)
+    writer = v1.RecordWriter(file, model, coder, source or Source(), record_s)
+    for frame in frames:
+        writer.push(frame)
+    writer.finish(count.num_samples, source_samples)
+
+
+def make_coder(model: EncodecModel, use_lm: bool) -> CodeCoder:
+    """What codes the codes of version 1's records; ValueError if the model has no language model fit for that."""
+    if use_lm:
+        raise ValueError(f"model {model.name!r} has no integer language model, which format v1 needs; use v0")
+    return RawCoder(model.bits_per_codebook)
+
+
+def check_format(format: str | None) -> None:
+    """Raise ValueError unless there is such a format."""
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format {format!r} is not available; use {', '.join(map(repr, FORMATS))} or None")
+
+
+def _encode(model: EncodecModel, blocks: Iterable[Tensor]) -> Iterator[EncodedFrame]:
+    """The frames of all blocks; of a short recording those of `model.encode`, of which others differ in near ties."""
+    iterator = iter(blocks)
+    first: list[Tensor] = []
+    while sum(block.shape[-1] for block in first) <= WHOLE_S * model.sample_rate:
+        block = next(iterator, None)
+        if block is None:
+            yield from model.encode(torch.cat(first, dim=-1)[None].to(model.device))
+            return
+        first.append(block)
+    yield from encode_blocks(model, itertools.chain(first, iterator))
+
+
+def _joined(frames: Iterable[EncodedFrame]) -> list[EncodedFrame]:
+    """One frame with the codes of all."""
+    return [EncodedFrame(torch.cat([codes for codes, _ in frames], dim=-1), None)]
+
+
+class _Counted:
+    """Blocks that are counted as they pass.
+
+    Attributes:
+        num_samples: how many samples have passed.
+    """
+
+    def __init__(self, blocks: Iterable[Tensor]) -> None:
+        self._blocks = blocks
+        self.num_samples = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for block in self._blocks:
+            self.num_samples += block.shape[-1]
+            yield block
