@@ -28,7 +28,9 @@ def main() -> None:
         codecs = [getattr(EncodecModel, name)(pretrained=False)]
         if has_reference:
             codecs.append(getattr(importlib.import_module("encodec").EncodecModel, name)(pretrained=False))
-        factors = measure_in_turns(codecs, 6.0, duration_s=10.0, num_repeats=5)
+        for codec in codecs:
+            codec.set_target_bandwidth(6.0)
+        factors = measure_in_turns(codecs, duration_s=10.0, num_repeats=5)
         ours, theirs = factors[0], factors[-1]
         ratios = (ours.encode / theirs.encode, ours.decode / theirs.decode)
         shown = [f" ({ratio:.2f} x)" if has_reference else " (no reference here)" for ratio in ratios]

@@ -33,6 +33,7 @@ SHRUNK_RUN = [
     "data.batches_per_epoch=5",
     "data.num_workers=0",
     "data.valid_max_s=0.1",
+    "codec_training.unquantized_steps=0",
     "trainer.accelerator=cpu",
     "trainer.max_steps=2",
     "trainer.val_check_interval=2",

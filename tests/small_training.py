@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
+from small_quantizer import learning
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -16,6 +17,7 @@ from encodec_lab.losses import LossBalancer, MultiScaleMelLoss, WaveformL1Loss
 from encodec_lab.models.config import ENCODEC_24KHZ
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.training.codec_module import CodecTraining
+from encodec_lab.training.start import start_networks_
 
 # 8 samples a frame, codebooks of 16: 12 kbps each.
 CONFIG = dataclasses.replace(
@@ -28,13 +30,9 @@ CONFIG = dataclasses.replace(
     codebook_size=16,
     bandwidths=(12.0, 24.0, 36.0),
 )
-# Codebooks that do not start while a test runs.
-SLOW_START = {
-    "decay": 0.99,
-    "dead_code_share": 0.1,
-    "kmeans_iterations": 2,
-    "kmeans_vectors_per_code": 10_000,
-}
+# Codebooks that start at the first step, or not while a test runs.
+FAST_START = {"kmeans_iterations": 2, "kmeans_vectors_per_code": 1}
+SLOW_START = {"kmeans_iterations": 2, "kmeans_vectors_per_code": 10_000}
 BATCH_SHAPE = (2, 1, 240)
 VECTORS_PER_STEP = 60
 
@@ -42,28 +40,37 @@ VECTORS_PER_STEP = 60
 def codec_training(kind: type[CodecTraining] = CodecTraining, **changes: Any) -> CodecTraining:
     """`CodecTraining` of a tiny codec; codebooks start at the first step, the discriminator learns at every one."""
     torch.manual_seed(0)
+    codebook_learning = changes.pop("codebook_learning", FAST_START)
     settings: dict[str, Any] = {
         "codec": EncodecModel(CONFIG),
         "discriminator": MultiScaleStftDiscriminator([64], num_filters=2, leaky_relu_slope=0.2),
         "reconstruction_losses": {"l1": WaveformL1Loss(), "mel": MultiScaleMelLoss(24_000, [32, 64], 4, 0.0)},
-        "balancer": LossBalancer({"l1": 1.0, "mel": 1.0, "adversarial": 1.0, "feature_matching": 1.0}),
+        "balancer": LossBalancer(
+            {"l1": 1.0, "mel": 1.0, "adversarial": 1.0, "feature_matching": 1.0},
+            total_norm=1.0,
+            decay=0.999,
+            min_norm=1e-8,
+        ),
         "commitment_weight": 1.0,
         "generator_optimizer": lambda parameters: torch.optim.Adam(parameters, 1e-3),
         "discriminator_optimizer": lambda parameters: torch.optim.Adam(parameters, 1e-3),
         "schedule": lambda step: 1.0,
         "discriminator_probability": 1.0,
-        "signal_preserving_start": True,
-        "codebook_learning": {
-            "decay": 0.99,
-            "dead_code_share": 0.1,
-            "kmeans_iterations": 2,
-            "kmeans_vectors_per_code": 1,
-        },
+        "unquantized_steps": 0,
         "average_decay": 0.9,
         "seed": 5,
         "run_config": {"model": CONFIG.to_dict(), "discriminator": {"num_filters": 2}},
     }
-    return kind(**(settings | changes))
+    settings |= changes
+    learning(settings["codec"].quantizer, **codebook_learning)
+    start_networks_(
+        settings["codec"],
+        settings["discriminator"],
+        signal_preserving_start=True,
+        init_from=None,
+        discriminator_settings={},
+    )
+    return kind(**settings)
 
 
 def batches(num_batches: int) -> list[Tensor]:

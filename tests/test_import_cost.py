@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 EVERYTHING = "from encodec_lab import *"  # the names are loaded lazily, so a bare import would prove little
-TRAINING_ONLY = ("lightning", "pytorch_lightning", "hydra", "omegaconf", "wandb", "matplotlib")
+TRAINING_ONLY = ("lightning", "pytorch_lightning", "hydra", "omegaconf", "wandb")
 OPTIONAL = ("scipy", "pesq", "pystoi")
 
 

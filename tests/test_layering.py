@@ -28,7 +28,7 @@ RANKS = {
 }
 # The package's front door and `python -m encodec_lab` may import anything but training.
 FRONT = ("__init__", "__main__")
-TRAINING_ONLY = {"lightning", "pytorch_lightning", "hydra", "omegaconf", "wandb", "matplotlib"}
+TRAINING_ONLY = {"lightning", "pytorch_lightning", "hydra", "omegaconf", "wandb"}
 LONGEST_FILE = 320
 LONGEST_RECIPE = 60
 VAGUE_NAMES = {"utils", "helpers", "misc", "common"}

@@ -6,10 +6,8 @@ import pytest
 import soundfile
 import torch
 
-from encodec_lab.data import crops as crops_module
-from encodec_lab.data.audio_file import probe, read_whole
-from encodec_lab.data.convert import convert_audio
-from encodec_lab.data.crops import CropDataset, read_resampled_crop, resampled_length
+from encodec_lab.data.converted_audio import read_converted
+from encodec_lab.data.crops import CropDataset
 from encodec_lab.data.gain import RandomGain
 from encodec_lab.data.manifest import load_sources
 
@@ -27,50 +25,16 @@ def dataset(spec, seed=0, num_samples=12_000, channels=1, **arguments):
     return CropDataset(load_sources(spec, 0.5), num_samples, 24_000, channels, seed, **arguments)
 
 
-@pytest.mark.parametrize("from_hz", [8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000, 192_000])
-@pytest.mark.parametrize("to_hz", [24_000, 48_000])
-def test_a_resampled_crop_equals_that_of_the_whole_file(write_noise, from_hz, to_hz):
-    info = probe(write_noise("noise.wav", 0.7, from_hz, 2))
-    whole = convert_audio(*read_whole(info.path), to_hz, 1)
-    length = resampled_length(info, to_hz)
-    assert length == whole.shape[-1]
-    rng = random.Random(0)
-    for offset in [
-        0,
-        1,
-        79,
-        length - 3_000,
-        length - 10,
-        *(rng.randrange(length - 3_000) for _ in range(20)),
-    ]:
-        crop = read_resampled_crop(info, offset, 3_000, to_hz, 1)
-        torch.testing.assert_close(crop, whole[:, offset : offset + 3_000], atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("from_hz", [24_000, 44_100])
-def test_no_more_is_read_than_the_crop_and_a_margin(write_noise, monkeypatch, from_hz):
-    info = probe(write_noise("noise.flac", 5.0, from_hz))
-    reads = []
-
-    def counting_read_crop(path, offset, num_samples):
-        reads.append(num_samples)
-        return torch.zeros(1, num_samples)
-
-    monkeypatch.setattr(crops_module, "read_crop", counting_read_crop)
-    read_resampled_crop(info, 50_000, 2_400, 24_000, 1)
-    assert from_hz / 10 <= reads[0] <= from_hz / 10 + (0 if from_hz == 24_000 else 400)
-
-
 def test_a_crop_depends_on_seed_and_index_alone(folder):
-    first = [dataset(folder)[i] for i in range(12)]
+    first = [dataset(folder).draw(i).wav for i in range(12)]
     again = dataset(folder)
     order = list(range(12))
     random.Random(1).shuffle(order)
     torch.manual_seed(123)
     np.random.seed(123)
     for i in order:
-        assert torch.equal(again[i], first[i])
-    assert not any(torch.equal(dataset(folder, seed=1)[i], first[i]) for i in range(12))
+        assert torch.equal(again.draw(i).wav, first[i])
+    assert not any(torch.equal(dataset(folder, seed=1).draw(i).wav, first[i]) for i in range(12))
     assert len({tuple(wav[0, :5].tolist()) for wav in first}) == 12
     assert all(wav.shape == (1, 12_000) for wav in first)
 
@@ -90,8 +54,8 @@ def test_streams_of_neighbouring_indices_do_not_overlap(folder):
 
 
 def test_stereo_and_short_files(folder):
-    wav = dataset(folder / "short.wav", num_samples=24_000, channels=2)[0]
-    whole = convert_audio(*read_whole(folder / "short.wav"), 24_000, 2)
+    wav = dataset(folder / "short.wav", num_samples=24_000, channels=2).draw(0).wav
+    whole = read_converted(folder / "short.wav", 24_000, 2)
     torch.testing.assert_close(wav[:, : whole.shape[-1]], whole)
     assert wav[:, whole.shape[-1] :].abs().max() == 0
     assert wav.shape == (2, 24_000)
@@ -110,7 +74,7 @@ def test_sources_by_weight_and_files_by_duration(tmp_path):
     spec = [{"path": tmp_path / "a", "weight": 3}, {"path": tmp_path / "b", "weight": 1}]
 
     def shares(data):
-        values = [round(float(data[i][0, 50]), 1) for i in range(2_000)]
+        values = [round(float(data.draw(i).wav[0, 50]), 1) for i in range(2_000)]
         return [values.count(value) / 2_000 for value in (0.1, 0.2, 0.3)]
 
     assert shares(dataset(spec, num_samples=100)) == pytest.approx([3 / 16, 9 / 16, 1 / 4], abs=0.04)
@@ -121,7 +85,7 @@ def test_sources_by_weight_and_files_by_duration(tmp_path):
 def test_offsets_reach_every_sample(tmp_path):
     soundfile.write(tmp_path / "ramp.wav", np.arange(40) / 64, 24_000, subtype="FLOAT")
     data = dataset(tmp_path / "ramp.wav", num_samples=8)
-    assert {round(float(data[i][0, 0]) * 64) for i in range(1_000)} == set(range(33))
+    assert {round(float(data.draw(i).wav[0, 0]) * 64) for i in range(1_000)} == set(range(33))
 
 
 def test_silence_is_drawn_again_within_bounds(write_noise, tmp_path):
@@ -131,7 +95,7 @@ def test_silence_is_drawn_again_within_bounds(write_noise, tmp_path):
 
     def num_silent(**arguments):
         data = dataset(path, num_samples=100, **arguments)
-        return sum(float(data[i].abs().max()) < 1e-6 for i in range(100))
+        return sum(float(data.draw(i).wav.abs().max()) < 1e-6 for i in range(100))
 
     assert num_silent() > 60
     assert num_silent(silence_db=-60.0, max_redraws=40) == 0
@@ -143,14 +107,14 @@ def test_of_silent_crops_the_loudest_is_taken(tmp_path):
 
     def loudness(max_redraws):
         data = dataset(tmp_path / "ramp.wav", num_samples=10, silence_db=-60.0, max_redraws=max_redraws)
-        return float(np.mean([float(data[i].max()) for i in range(200)])) * 4e8
+        return float(np.mean([float(data.draw(i).wav.max()) for i in range(200)])) * 4e8
 
     assert loudness(0) == pytest.approx(2_000, rel=0.15)
     assert loudness(19) == pytest.approx(3_800, rel=0.05)
 
 
 def test_digital_silence_alone_ends(tmp_path):
-    assert dataset(_constant(tmp_path / "zero.wav", 0.0, 1.0), silence_db=-60.0)[0].abs().max() == 0
+    assert dataset(_constant(tmp_path / "zero.wav", 0.0, 1.0), silence_db=-60.0).draw(0).wav.abs().max() == 0
 
 
 def test_files_that_fail_while_reading_are_drawn_again(write_noise, write_nan, tmp_path):
@@ -161,7 +125,7 @@ def test_files_that_fail_while_reading_are_drawn_again(write_noise, write_nan, t
     assert all(torch.isfinite(crop.wav).all() and crop.wav.abs().max() > 0 for crop in drawn)
     named = {path for crop in drawn for path, message in crop.read_errors if "NaN" in message}
     assert named == {str(bad)}
-    batch = data.draw_batch(range(40))
+    batch = data[range(40)]
     assert torch.equal(batch.wav, torch.stack([crop.wav for crop in drawn]))
     assert len(batch.read_errors) == sum(len(crop.read_errors) for crop in drawn) > 5
 
@@ -180,11 +144,11 @@ def test_samples_that_overflow_are_not_trained_on(tmp_path):
 
 def test_augmentation_is_drawn_from_the_items_own_stream(folder):
     plain, scaled = dataset(folder), dataset(folder, augment=RandomGain(-10, 6))
-    gains = [float(scaled[i].norm() / plain[i].norm()) for i in range(20)]
+    gains = [float(scaled.draw(i).wav.norm() / plain.draw(i).wav.norm()) for i in range(20)]
     assert all(-10.01 <= 20 * math.log10(gain) <= 6.01 for gain in gains)
     assert len({round(gain, 4) for gain in gains}) == 20
-    assert torch.equal(dataset(folder, augment=RandomGain(-10, 6))[7], scaled[7])
-    assert max(float(scaled[i].abs().max()) for i in range(20)) <= 1
+    assert torch.equal(dataset(folder, augment=RandomGain(-10, 6)).draw(7).wav, scaled.draw(7).wav)
+    assert max(float(scaled.draw(i).wav.abs().max()) for i in range(20)) <= 1
 
 
 def test_impossible_arguments_are_refused(folder):

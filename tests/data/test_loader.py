@@ -28,7 +28,7 @@ def loader(
 
 
 def stream(crops, num_items):
-    return torch.stack([crops[i] for i in range(num_items)])
+    return torch.stack([crops.draw(i).wav for i in range(num_items)])
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])

@@ -1,26 +1,9 @@
 import json
-import os
 
 import pytest
 
 from encodec_lab.data.audio_file import BadAudioWarning
 from encodec_lab.data.manifest import list_audio, load_sources
-
-
-def test_folders_are_searched_below_sorted_and_without_hidden_files(write_noise, tmp_path):
-    for name in ["b/2.flac", "b/1.WAV", "a.ogg", "b/c/3.mp3", ".hidden.wav", ".git/4.wav"]:
-        write_noise(f"set/{name}", 0.1)
-    (tmp_path / "set/notes.txt").write_text("not audio")
-    names = [path.relative_to(tmp_path / "set").as_posix() for path in list_audio(tmp_path / "set")]
-    assert names == ["a.ogg", "b/1.WAV", "b/2.flac", "b/c/3.mp3"]
-
-
-def test_linked_folders_are_followed_once(write_noise, tmp_path):
-    write_noise("real/1.wav", 0.1)
-    (tmp_path / "set").mkdir()
-    os.symlink(tmp_path / "real", tmp_path / "set/linked")
-    os.symlink(tmp_path / "set", tmp_path / "real/circle")
-    assert list_audio(tmp_path / "set") == [tmp_path / "set/linked/1.wav"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "txt", "jsonl"])

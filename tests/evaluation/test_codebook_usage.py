@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from encodec_lab.data.converted_audio import read_converted
 from encodec_lab.evaluation.codebook_usage import measure_codebook_usage
-from encodec_lab.evaluation.evaluate import read_for
 from encodec_lab.models.encodec import EncodecModel
 
 
 def test_counts_are_those_of_the_codes(codec: EncodecModel, clips: list[Path]) -> None:
     codec.set_target_bandwidth(6.0)
     codes = torch.cat(
-        [codec.encode(read_for(codec, path)[None])[0].codes[0] for path in clips], dim=1
+        [codec.encode(read_converted(path, 24_000, 1)[None])[0].codes[0] for path in clips], dim=1
     )  # [K, L]
     codec.set_target_bandwidth(0.9)
     usages = measure_codebook_usage(codec, clips)

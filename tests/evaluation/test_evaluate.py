@@ -1,15 +1,14 @@
 """Evaluation rows come from the real bitstream, and say what could not be scored."""
 
-import csv
 import dataclasses
 from pathlib import Path
 
 import pytest
-import torch
 from torch import Tensor
 
 from encodec_lab.bitstream.compress import compress, decompress
-from encodec_lab.evaluation.evaluate import domain_of, evaluate_codec, read_for, transmit, write_csv
+from encodec_lab.data.converted_audio import read_converted
+from encodec_lab.evaluation.evaluate import evaluate_codec
 from encodec_lab.evaluation.scored_metrics import MEL_DISTANCE, SI_SNR, ScoredMetric
 from encodec_lab.metrics import NotScored, mel_distance, si_snr
 from encodec_lab.models.encodec import EncodecModel
@@ -30,7 +29,7 @@ def test_a_row_for_each_file_and_bandwidth(codec: EncodecModel, clips: list[Path
 
 def test_scores_and_rate_are_those_of_the_bitstream(codec: EncodecModel, clips: list[Path]) -> None:
     (row,) = evaluate_codec(codec, clips[:1], bandwidths=[1.8], metrics=FAST)
-    wav = read_for(codec, clips[0])
+    wav = read_converted(clips[0], 24_000, 1)
     codec.set_target_bandwidth(1.8)
     data = compress(codec, wav)
     decoded, rate_hz = decompress(data, model=codec)
@@ -40,15 +39,6 @@ def test_scores_and_rate_are_those_of_the_bitstream(codec: EncodecModel, clips: 
         "mel_distance": mel_distance(wav, decoded, rate_hz),
     }
     assert row.not_scored == {}
-
-
-def test_the_bandwidth_in_use_is_left_as_it_was(codec: EncodecModel, clips: list[Path]) -> None:
-    codec.set_target_bandwidth(0.9)
-    evaluate_codec(codec, clips[1:], bandwidths=[6.0], metrics=FAST)
-    assert codec.bandwidth == 0.9
-    with pytest.raises(ValueError, match="\\[C, T\\]"):
-        transmit(codec, torch.zeros(2, 100), 6.0)
-    assert codec.bandwidth == 0.9
 
 
 def test_what_a_metric_cannot_score_is_named(codec: EncodecModel, clips: list[Path]) -> None:
@@ -77,31 +67,3 @@ def test_impossible_requests_come_before_any_work(codec: EncodecModel, clips: li
         evaluate_codec(codec, ["missing.wav"], bandwidths=[6.0, 7.0])
     with pytest.raises(ValueError, match=r"missing\.wav"):
         evaluate_codec(codec, ["missing.wav"])
-
-
-@pytest.mark.parametrize(
-    ("path", "domain"),
-    [
-        ("/data/speech/test/a.wav", "speech"),
-        ("/data/test/music/a.wav", "music"),
-        ("/data/noise/a.wav", "noise"),
-        ("/a.wav", "all"),
-    ],
-)
-def test_domain_is_the_folder_that_is_no_split(path: str, domain: str) -> None:
-    assert domain_of(path) == domain
-
-
-def test_csv_has_every_row_with_reasons(codec: EncodecModel, clips: list[Path], tmp_path: Path) -> None:
-    def refuses(reference: Tensor, degraded: Tensor, sample_rate_hz: int) -> float:
-        raise NotScored("why, indeed")
-
-    picky = dataclasses.replace(SI_SNR, name="picky", function=refuses)
-    rows = evaluate_codec(codec, clips, bandwidths=[6.0], metrics=(SI_SNR, picky))
-    write_csv(tmp_path / "rows.csv", rows, (SI_SNR, picky))
-    with open(tmp_path / "rows.csv", newline="") as file:
-        lines = list(csv.DictReader(file))
-    assert [line["file"] for line in lines] == [str(path) for path in clips]
-    assert [float(line["si_snr_db"]) for line in lines] == [row.scores["si_snr_db"] for row in rows]
-    assert {(line["picky"], line["not_scored"]) for line in lines} == {("", "picky: why, indeed")}
-    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]

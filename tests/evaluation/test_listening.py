@@ -10,8 +10,9 @@ import pytest
 import soundfile
 import torch
 
-from encodec_lab.evaluation.evaluate import read_for, transmit
+from encodec_lab.data.converted_audio import read_converted
 from encodec_lab.evaluation.listening import LONGEST_S, example_html, flac_data_uri, make_listening_examples
+from encodec_lab.evaluation.transmission import transmit
 from encodec_lab.models.encodec import EncodecModel
 
 
@@ -34,7 +35,7 @@ def test_page_part_has_every_version(codec: EncodecModel, clips: list[Path]) -> 
     html = example_html(example)
     uris = re.findall(r'<audio [^>]*src="([^"]+)"', html)
     assert len(uris) == html.count("data:image/png;base64,") == 4
-    original = read_for(codec, clips[0])
+    original = read_converted(clips[0], 24_000, 1)
     wanted = [original] + [transmit(codec, original, kbps).wav for kbps in (0.9, 1.8, 6.0)]
     for uri, wav in zip(uris, wanted, strict=True):
         assert np.abs(_decode(uri)[0] - wav.clamp(-1, 1).numpy()).max() < 1e-4

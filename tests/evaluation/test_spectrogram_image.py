@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from encodec_lab.evaluation.spectrogram_image import (
+    NUM_COLUMNS,
     NUM_MELS,
     indexed_png,
     mel_position,
@@ -45,24 +46,24 @@ def test_png_holds_the_pixels() -> None:
 @pytest.mark.parametrize("frequency_hz", [300.0, 2_000.0, 9_000.0])
 def test_a_tone_is_a_line_at_its_height(frequency_hz: float) -> None:
     wav = torch.sin(2 * torch.pi * frequency_hz * torch.arange(24_000) / 24_000)[None]
-    levels = mel_spectrogram_db(wav, 24_000, 100)
-    assert levels.shape == (100, NUM_MELS)
+    levels = mel_spectrogram_db(wav, 24_000)
+    assert levels.shape == (NUM_COLUMNS, NUM_MELS)
     indices, _ = _read_indexed_png(spectrogram_png(levels, levels.max()))
-    assert indices.shape == (NUM_MELS, 100)
-    row_from_bottom = NUM_MELS - 1 - int(indices[:, 50].argmax())
+    assert indices.shape == (NUM_MELS, NUM_COLUMNS)
+    row_from_bottom = NUM_MELS - 1 - int(indices[:, NUM_COLUMNS // 2].argmax())
     assert (row_from_bottom + 0.5) / NUM_MELS == pytest.approx(mel_position(frequency_hz, 24_000), abs=0.02)
 
 
 def test_time_runs_to_the_right_and_silence_is_dark() -> None:
     wav = torch.zeros(1, 24_000)
     wav[:, 12_000:] = torch.randn(12_000, generator=torch.Generator().manual_seed(0))
-    levels = mel_spectrogram_db(wav, 24_000, 100)
+    levels = mel_spectrogram_db(wav, 24_000)
     indices, palette = _read_indexed_png(spectrogram_png(levels, levels.max()))
-    assert indices[:, :40].max() == 0
-    assert indices[:, 60:].min() > 100
+    assert indices[:, : int(0.4 * NUM_COLUMNS)].max() == 0
+    assert indices[:, int(0.6 * NUM_COLUMNS) :].min() > 100
     lightness = palette.astype(float).sum(axis=1)
     assert lightness[0] < 50 < 650 < lightness[-1]
 
 
 def test_shorter_than_a_window() -> None:
-    assert np.isfinite(mel_spectrogram_db(torch.ones(2, 10), 48_000, 100)).all()
+    assert np.isfinite(mel_spectrogram_db(torch.ones(2, 10), 48_000)).all()

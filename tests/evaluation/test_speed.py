@@ -17,11 +17,6 @@ def test_factors_are_audio_over_work(codec: EncodecModel, monkeypatch: pytest.Mo
         return encode(model, wav)
 
     monkeypatch.setattr(EncodecModel, "encode", slow_encode)
-    (factors,) = measure_in_turns([codec], 6.0, duration_s=0.5, num_repeats=2)
+    (factors,) = measure_in_turns([codec], duration_s=0.5, num_repeats=2)
     assert 0 < factors.encode < 10
     assert factors.decode > factors.encode
-
-
-def test_unsupported_bandwidth(codec: EncodecModel) -> None:
-    with pytest.raises(ValueError, match=r"7\.0 kbps"):
-        measure_in_turns([codec], 7.0, duration_s=0.5, num_repeats=1)

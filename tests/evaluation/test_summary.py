@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from encodec_lab.evaluation.evaluate import EvaluationRow
+from encodec_lab.evaluation.evaluation_rows import EvaluationRow
 from encodec_lab.evaluation.scored_metrics import SI_SNR, STOI
 from encodec_lab.evaluation.summary import ALL_DOMAINS, bootstrap_interval, format_summaries, summarise
 

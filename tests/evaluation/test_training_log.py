@@ -1,5 +1,6 @@
 """The CSV file of a training run as charts."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_smoothing_averages_without_bias() -> None:
     assert smooth.values[100:] == pytest.approx([2.0] * 500, abs=0.1)
     (raw,) = curves_of(ChartPlan("A", "a", ("a",)), records)
     assert raw.values[:4] == (3.0, 1.0, 3.0, 1.0)
+
+
+@pytest.mark.parametrize("num_records", [999, 1_000, 1_001, 25_000])
+def test_a_long_run_is_drawn_with_few_points(num_records: int) -> None:
+    records = [(step, {"a": 2.0 * step}) for step in range(num_records)]
+    (curve,) = curves_of(ChartPlan("A", "a", ("a",)), records)
+    assert min(500, num_records) <= len(curve.steps) <= 1_000
+    assert (curve.steps[-1], curve.values[-1]) == (num_records - 1, 2.0 * (num_records - 1))
+    assert len({later - step for step, later in pairwise(curve.steps)}) == 1
+    assert all(value == 2.0 * step for step, value in zip(curve.steps, curve.values, strict=True))
 
 
 def test_logarithmic_charts_leave_out_what_has_no_logarithm() -> None:

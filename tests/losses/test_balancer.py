@@ -20,6 +20,13 @@ from encodec_lab.losses import (
 WEIGHTS = {"small": 1.0, "large": 3.0}
 
 
+def _balancer(
+    weights: dict[str, float], total_norm: float = 1.0, decay: float = 0.999, min_norm: float = 1e-8
+) -> LossBalancer:
+    """With the constants of the paper's preset but for those given."""
+    return LossBalancer(weights, total_norm, decay, min_norm)
+
+
 def _directions(seed: int, num_items: int = 4) -> dict[str, Tensor]:
     """Gradients [B, 1, 8] per loss, of very different size."""
     generator = torch.Generator().manual_seed(seed)
@@ -41,7 +48,7 @@ def _norm(items: Tensor) -> Tensor:
 
 def test_gradient_of_the_first_step_is_the_weighted_sum_of_normalised_ones() -> None:
     directions = _directions(0)
-    balanced = _step(LossBalancer(WEIGHTS, total_norm=2.0), directions)
+    balanced = _step(_balancer(WEIGHTS, total_norm=2.0), directions)
     expected = 2.0 * sum(WEIGHTS[name] / 4.0 * g / _norm(g) for name, g in directions.items())
     torch.testing.assert_close(balanced.gradient, expected)
     torch.testing.assert_close(balanced.norms, {name: _norm(g) for name, g in directions.items()})
@@ -50,7 +57,7 @@ def test_gradient_of_the_first_step_is_the_weighted_sum_of_normalised_ones() -> 
 
 
 def test_average_is_corrected_for_its_start() -> None:
-    balancer = LossBalancer({"loss": 1.0}, decay=0.9)
+    balancer = _balancer({"loss": 1.0}, decay=0.9)
     direction = torch.ones(1, 1, 4)  # norm 2
     _step(balancer, {"loss": direction})
     second = _step(balancer, {"loss": 3 * direction})  # norm 6
@@ -60,13 +67,13 @@ def test_average_is_corrected_for_its_start() -> None:
 def test_norm_is_per_item() -> None:
     """One loud item takes its share of the mean, not of a norm over the whole batch."""
     direction = torch.tensor([3.0, 0.0, 0.0]).view(3, 1, 1)
-    balanced = _step(LossBalancer({"loss": 1.0}), {"loss": direction})
+    balanced = _step(_balancer({"loss": 1.0}), {"loss": direction})
     assert balanced.norms["loss"] == 1.0
     torch.testing.assert_close(balanced.gradient, direction)
 
 
 def test_batch_size_changes_neither_norms_nor_an_items_gradient() -> None:
-    one, two = LossBalancer(WEIGHTS), LossBalancer(WEIGHTS)
+    one, two = _balancer(WEIGHTS), _balancer(WEIGHTS)
     for seed in range(3):
         directions = _directions(seed)
         single = _step(one, directions)
@@ -78,25 +85,25 @@ def test_batch_size_changes_neither_norms_nor_an_items_gradient() -> None:
 
 def test_averages_are_part_of_a_checkpoint() -> None:
     """Fault 8: an average that is not in the checkpoint restarts on resuming."""
-    balancer = LossBalancer(WEIGHTS)
+    balancer = _balancer(WEIGHTS)
     _step(balancer, _directions(0))
     _step(balancer, {name: 50 * g for name, g in _directions(1).items()})
     file = io.BytesIO()
     torch.save(balancer.state_dict(), file)
     file.seek(0)
-    resumed, copied = LossBalancer(WEIGHTS), copy.deepcopy(balancer)
+    resumed, copied = _balancer(WEIGHTS), copy.deepcopy(balancer)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     expected = _step(balancer, _directions(2)).gradient
     assert torch.equal(_step(resumed, _directions(2)).gradient, expected)
     assert torch.equal(_step(copied, _directions(2)).gradient, expected)
-    assert not torch.allclose(_step(LossBalancer(WEIGHTS), _directions(2)).gradient, expected)
+    assert not torch.allclose(_step(_balancer(WEIGHTS), _directions(2)).gradient, expected)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("step", [0, 1])
 def test_gradient_that_is_not_finite_costs_one_loss_one_step(bad: float, step: int) -> None:
     """Fault 8: one NaN poisons the average for ever."""
-    balancer, untouched = LossBalancer(WEIGHTS), LossBalancer(WEIGHTS)
+    balancer, untouched = _balancer(WEIGHTS), _balancer(WEIGHTS)
     for earlier in range(step):
         _step(balancer, _directions(earlier))
         _step(untouched, _directions(earlier))
@@ -109,7 +116,7 @@ def test_gradient_that_is_not_finite_costs_one_loss_one_step(bad: float, step: i
     torch.testing.assert_close(balanced.ratios, {"small": torch.tensor(0.0), "large": torch.tensor(1.0)})
     assert not balanced.norms["small"].isfinite()
 
-    clean = LossBalancer(WEIGHTS)
+    clean = _balancer(WEIGHTS)
     for earlier in range(step):
         _step(clean, _directions(earlier))
     state, expected = balancer.state_dict(), clean.state_dict()
@@ -120,7 +127,7 @@ def test_gradient_that_is_not_finite_costs_one_loss_one_step(bad: float, step: i
 def test_tiny_gradient_is_not_blown_up() -> None:
     """Fault 8: a near-zero first norm is amplified up to 1e12 times."""
     tiny = torch.full((2, 1, 4), 0.5e-13)  # norm 1e-13
-    balancer = LossBalancer(WEIGHTS)
+    balancer = _balancer(WEIGHTS)
     balanced = _step(balancer, {"small": tiny, "large": torch.zeros(2, 1, 4)})
     assert _norm(balanced.gradient) == pytest.approx(0.25 * 1e-13 / 1e-8)
     assert balanced.ratios == {"small": 1.0, "large": 0.0}
@@ -129,21 +136,21 @@ def test_tiny_gradient_is_not_blown_up() -> None:
 
 
 def test_gradients_of_exactly_zero_contribute_nothing() -> None:
-    balanced = _step(LossBalancer(WEIGHTS), {name: torch.zeros(2, 1, 4) for name in WEIGHTS})
+    balanced = _step(_balancer(WEIGHTS), {name: torch.zeros(2, 1, 4) for name in WEIGHTS})
     assert balanced.gradient.abs().sum() == 0
     assert balanced.ratios == {"small": 0.0, "large": 0.0}
 
 
 def test_weight_of_zero_switches_a_loss_off_but_reports_its_norm() -> None:
     directions = _directions(0)
-    balanced = _step(LossBalancer({"small": 0.0, "large": 1.0}), directions)
+    balanced = _step(_balancer({"small": 0.0, "large": 1.0}), directions)
     torch.testing.assert_close(balanced.gradient, directions["large"] / _norm(directions["large"]))
     assert balanced.norms["small"] > 0
 
 
 def test_half_precision_output_gives_a_single_precision_gradient() -> None:
     output = torch.full((2, 1, 300), 0.5, dtype=torch.bfloat16, requires_grad=True)
-    balanced = LossBalancer({"l1": 1.0})({"l1": WaveformL1Loss()(torch.zeros_like(output), output)}, output)
+    balanced = _balancer({"l1": 1.0})({"l1": WaveformL1Loss()(torch.zeros_like(output), output)}, output)
     assert balanced.gradient.dtype == torch.float32
     assert _norm(balanced.gradient) == pytest.approx(1.0, rel=1e-5)  # bfloat16 has three digits
     output.backward(balanced.gradient)
@@ -151,7 +158,7 @@ def test_half_precision_output_gives_a_single_precision_gradient() -> None:
 
 def test_nothing_waits_for_the_device() -> None:
     """Fault 8: a host synchronisation per loss. Tensors without data fail at `.item()`, `float()`, `if`, `.cpu()`."""
-    balancer = LossBalancer(WEIGHTS).to("meta")
+    balancer = _balancer(WEIGHTS).to("meta")
     balanced = _step(balancer, {name: g.to("meta") for name, g in _directions(0).items()})
     assert balanced.gradient.shape == (4, 1, 8)
 
@@ -168,7 +175,7 @@ def test_discriminator_can_use_the_same_graph_afterwards() -> None:
         "adversarial": GeneratorHingeLoss()(fake_outputs),
         "features": FeatureMatchingLoss()(real_outputs, fake_outputs),
     }
-    balanced = LossBalancer({"adversarial": 3.0, "features": 3.0})(losses, output)
+    balanced = _balancer({"adversarial": 3.0, "features": 3.0})(losses, output)
     assert _norm(balanced.gradient) > 0
     assert output.grad is None and all(parameter.grad is None for parameter in parameters)
     DiscriminatorHingeLoss()(real_outputs, fake_outputs).backward(inputs=parameters)
@@ -181,7 +188,7 @@ def test_discriminator_can_use_the_same_graph_afterwards() -> None:
 
 
 def test_losses_that_do_not_fit_are_refused() -> None:
-    balancer = LossBalancer(WEIGHTS)
+    balancer = _balancer(WEIGHTS)
     output = torch.zeros(1, 1, 4, requires_grad=True)
     with pytest.raises(ValueError, match=r"losses \['small'\]: give exactly \['large', 'small'\]"):
         balancer({"small": output.sum()}, output)
@@ -196,16 +203,16 @@ def test_losses_that_do_not_fit_are_refused() -> None:
 )
 def test_impossible_weights_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="weights|name of a loss"):
-        LossBalancer(weights)
+        _balancer(weights)
 
 
 def test_impossible_constants_are_refused() -> None:
     with pytest.raises(ValueError, match=r"decay 1\.0"):
-        LossBalancer(WEIGHTS, decay=1.0)
+        _balancer(WEIGHTS, decay=1.0)
     with pytest.raises(ValueError, match=r"total_norm 0\.0"):
-        LossBalancer(WEIGHTS, total_norm=0.0)
+        _balancer(WEIGHTS, total_norm=0.0)
     with pytest.raises(ValueError, match=r"min_norm 0\.0"):
-        LossBalancer(WEIGHTS, min_norm=0.0)
+        _balancer(WEIGHTS, min_norm=0.0)
 
 
 NUM_STEPS = 4
@@ -215,7 +222,7 @@ def _train(rank: int, num_ranks: int) -> dict[str, Tensor]:
     """Steps of a one-weight decoder on this rank's part of four items; in step 1 item 3 has one gradient of NaN."""
     decoder = nn.Linear(8, 8, bias=False)
     nn.init.eye_(decoder.weight)
-    balancer = LossBalancer(WEIGHTS, decay=0.9)
+    balancer = _balancer(WEIGHTS, decay=0.9)
     mine = slice(rank * 4 // num_ranks, (rank + 1) * 4 // num_ranks)
     results = {}
     for step in range(NUM_STEPS):

@@ -73,9 +73,9 @@ def test_bandwidth_is_drawn_from_the_codecs_set(monkeypatch):
     used = []
     original = module.codec.forward_for_training
 
-    def spy(wav, num_codebooks, draw_seed):
+    def spy(wav, num_codebooks, draw_seed, **options):
         used.append((num_codebooks, draw_seed))
-        return original(wav, num_codebooks, draw_seed)
+        return original(wav, num_codebooks, draw_seed, **options)
 
     monkeypatch.setattr(module.codec, "forward_for_training", spy)
     _, logger = fit(module, 12)
@@ -83,6 +83,14 @@ def test_bandwidth_is_drawn_from_the_codecs_set(monkeypatch):
     assert set(drawn) == set(CONFIG.bandwidths)
     assert [count for count, _ in used] == [kbps / 12 for kbps in drawn]
     assert len({seed for _, seed in used}) == 12
+
+
+def test_codebooks_wait_for_their_start():
+    module = codec_training(unquantized_steps=3)
+    watch = Watch("codec")
+    fit(module, 5, callbacks=[watch])
+    started = [bool(state["quantizer.vq.layers.0._codebook.inited"]) for state in watch.states]
+    assert started == [False] * 4 + [True] * 2
 
 
 def gradients(module):

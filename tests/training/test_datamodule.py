@@ -48,6 +48,9 @@ def datamodule(audio: Path, **overrides) -> AudioDataModule:
         "num_workers": 0,
         "seed": 7,
         "gain_db": [-10, 6],
+        "silence_db": -60.0,
+        "max_redraws": 8,
+        "max_bad_share": 0.25,
     }
     return AudioDataModule(**(arguments | overrides))
 
@@ -179,7 +182,7 @@ def test_epochs_differ_and_runs_repeat(audio, tmp_path):
 
 def test_two_ranks_get_the_halves_of_one_batch(audio):
     def batches(rank, world_size):
-        data = datamodule(audio)
+        data = datamodule(audio, valid=None)
         data.trainer = type("Ranked", (), {"global_rank": rank, "world_size": world_size})()
         data.setup("fit")
         return list(data.train_dataloader())

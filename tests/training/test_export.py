@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from small_run import compose, shrunk, start_program
 
 from encodec_lab import load_model
+from encodec_lab.compat import formats
 from encodec_lab.training import export
 from encodec_lab.training.run import train
 
@@ -57,10 +59,11 @@ def test_a_reload_that_differs_is_an_error(run, tmp_path, monkeypatch, part):
                 getattr(model, part).model[0].conv.conv.weight_g.mul_(1.5)
         return model
 
-    read = export.read_export
-    monkeypatch.setattr(export, "read_export", read_damaged)
-    with pytest.raises(ValueError, match="the reloaded export of tiny differs from its checkpoint at"):
+    read = formats.read_export
+    monkeypatch.setattr(formats, "read_export", read_damaged)
+    with pytest.raises(ValueError, match="the reloaded export of tiny differs from what was exported at"):
         export.export_checkpoint(run[0] / "checkpoints/last.ckpt", tmp_path / "exported")
+    assert not list(tmp_path.iterdir())
 
 
 def test_before_the_codebooks_start(noise_folder, tmp_path):
@@ -117,9 +120,27 @@ def test_recipe(run, tmp_path):
     torch.testing.assert_close(exported.state_dict(), module.average.codec.state_dict(), rtol=0, atol=0)
 
 
+def test_recipe_for_transformers(run, run_script, tmp_path):
+    folder, module = run
+    checkpoint = f"checkpoint={folder / 'checkpoints/last.ckpt'}"
+    assert run_script("recipes/export.py", checkpoint, "output=tiny", "format=transformers") == 0
+    exported = load_model(tmp_path / "tiny")
+    torch.testing.assert_close(exported.state_dict(), module.average.codec.state_dict(), rtol=0, atol=0)
+    assert run_script("recipes/export.py", "codec=tiny", "output=mine", "name=mine") == 0
+    assert load_model(tmp_path / "mine").config == dataclasses.replace(module.codec.config, name="mine")
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny", "mine"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["checkpoint=a", "codec=b", "output=exported"], "give one of checkpoint=FILE"),
+        (["codec=nothing", "output=exported"], "no model 'nothing'"),
+        (
+            ["codec=nothing", "output=exported", "format=pickle"],
+            "format must be one of folder, transformers, onnx",
+        ),
+        (["codec=nothing", "output=exported", "bandwidth=6"], "bandwidth=6 is for format=onnx"),
         (["checkpoint=nowhere.ckpt", "output=exported"], "checkpoint=nowhere.ckpt: there is no such file"),
         (["output=exported"], "checkpoint"),
         (["checkpoint=nowhere.ckpt", "output=exported", "nome=x"], "nome"),

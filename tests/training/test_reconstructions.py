@@ -2,10 +2,10 @@ import lightning
 import pytest
 import soundfile
 import torch
-from matplotlib.image import imread
 from small_training import codec_training, fit
 
-from encodec_lab.training.reconstructions import ReconstructionSamples, spectrogram_figure
+from encodec_lab.evaluation.spectrogram_image import mel_spectrogram_db, spectrogram_png
+from encodec_lab.training.reconstructions import ReconstructionSamples
 from encodec_lab.training.validation import ValidationClip
 
 RATE_HZ = 24_000
@@ -36,9 +36,11 @@ def write(folder, clip, trainer=Stopped, batch_idx=0, num_clips=2):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_files_of_a_clip(tmp_path, channels):
     assert write(tmp_path, tone_clip(channels=channels)) == [
+        "clip/original.png",
         "clip/original.wav",
-        "clip/step_000040.png",
+        "clip/step_000040_1.5kbps.png",
         "clip/step_000040_1.5kbps.wav",
+        "clip/step_000040_6kbps.png",
         "clip/step_000040_6kbps.wav",
     ]
     wav, rate_hz = soundfile.read(tmp_path / "clip/original.wav", always_2d=True)
@@ -47,7 +49,6 @@ def test_files_of_a_clip(tmp_path, channels):
     wav, _ = soundfile.read(tmp_path / "clip/step_000040_6kbps.wav", always_2d=True)
     assert wav.shape == (6_000, channels)
     assert abs(wav).max() > 0.99
-    assert imread(tmp_path / "clip/step_000040.png").std() > 0.05
 
 
 def test_clips_of_one_name_in_different_folders_stay_apart(tmp_path):
@@ -64,7 +65,7 @@ def test_only_the_first_clips_of_the_first_rank(tmp_path):
     assert write(tmp_path, tone_clip(), batch_idx=2) == []
     assert write(tmp_path, tone_clip(), trainer=SecondRank) == []
     assert write(tmp_path, None) == []  # before the start of codebooks
-    assert len(write(tmp_path, tone_clip(), batch_idx=1)) == 4
+    assert len(write(tmp_path, tone_clip(), batch_idx=1)) == 6
 
 
 def test_a_run_writes_samples_at_every_validation(tmp_path):
@@ -72,24 +73,15 @@ def test_a_run_writes_samples_at_every_validation(tmp_path):
     assert isinstance(trainer, lightning.Trainer)
     assert {path.name for path in tmp_path.iterdir()} == {"clip0"}
     assert {path.name for path in (tmp_path / "clip0").glob("*.png")} == {
-        "step_000002.png",
-        "step_000004.png",
+        "original.png",
+        *(f"step_{step}_{kbps}kbps.png" for step in ("000002", "000004") for kbps in (12, 24, 36)),
     }
 
 
-@pytest.mark.parametrize("num_samples", [1, 500, 24_000])
-def test_spectrogram_shows_the_tones_where_they_are(num_samples):
-    figure = spectrogram_figure(tone_clip(num_samples=num_samples))
-    assert [panel.get_ylabel().split("\n")[0] for panel in figure.axes] == ["original", "1.5 kbps", "6 kbps"]
-    if num_samples < 1024:
-        return
-    for panel, frequency_khz in zip(figure.axes, (3, 6, 6), strict=True):
-        [image] = panel.get_images()
-        level_db = image.get_array()  # [F, S], the first row at the bottom
-        peak = level_db.mean(1).argmax()
-        _, _, bottom_khz, top_khz = image.get_extent()
-        assert bottom_khz + (top_khz - bottom_khz) * peak / (len(level_db) - 1) == pytest.approx(
-            frequency_khz, abs=0.03
-        )
-    original = figure.axes[0].get_images()[0].get_array()
-    assert original.max() == pytest.approx(0.0, abs=0.1), "a full-scale tone is at 0 dB"
+def test_pictures_are_spectrograms_on_the_scale_of_the_original(tmp_path):
+    write(tmp_path, tone_clip())
+    original, louder = (tone_clip().original, tone_clip().reconstructions[6.0])
+    top_db = mel_spectrogram_db(original, RATE_HZ).max()
+    for name, wav in (("original", original), ("step_000040_6kbps", louder)):
+        picture = (tmp_path / f"clip/{name}.png").read_bytes()
+        assert picture == spectrogram_png(mel_spectrogram_db(wav, RATE_HZ), top_db)

@@ -159,3 +159,11 @@ def test_a_file_that_is_no_checkpoint_of_ours(noise_folder, tmp_path, content):
     with pytest.raises(ValueError, match="not a checkpoint of|not written by"):
         train(compose(*overrides(noise_folder, tmp_path / "run"), f"ckpt_path={file}"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_learning_rate_that_was_changed_is_used(unbroken, noise_folder, tmp_path):
+    _, checkpoints = unbroken
+    settings = [*overrides(noise_folder, tmp_path), "codec_training.schedule.final_factor=1.0"]
+    settings += ["codec_training.schedule.warmup_steps=0", "generator_optimizer.lr=5e-5"]
+    trainer = train(compose(*settings, f"ckpt_path={checkpoints / 'step_0000007.ckpt'}"))
+    assert [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers] == [5e-5, 3e-4]

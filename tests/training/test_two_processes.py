@@ -122,3 +122,23 @@ def test_files_are_written_once(two):
     checkpoint = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     torch.testing.assert_close(checkpoint["state_dict"], rank_state(folder, 0)["module"], rtol=0, atol=0)
     assert result.stderr.count("trained to step") == 1
+
+
+@pytest.mark.parametrize("flag_is_first", [True, False])
+def test_a_sweep_of_two_processes(noise_folder, tmp_path, flag_is_first):
+    """Wherever the flag stands, all goes to one folder."""
+    arguments = [
+        "experiment=tiny",
+        *shrunk(noise_folder),
+        "trainer.devices=2",
+        "trainer.max_steps=1",
+        "seed=1,2",
+    ]
+    arguments.insert(0 if flag_is_first else len(arguments), "--multirun")
+    result = start_program("train.py", *arguments, cwd=tmp_path, timeout_s=240)
+    assert result.returncode == 0, result.stderr
+    [sweep] = tmp_path.glob("multirun/tiny/*")
+    for job in ("0", "1"):
+        checkpoint = torch.load(sweep / job / "checkpoints/last.ckpt", weights_only=True)
+        assert (checkpoint["global_step"], checkpoint["run_config"]["seed"]) == (1, 1 + int(job))
+        assert len(read_training_records(sweep / job / "metrics.csv")) >= 1

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from encodec_lab.data.audio_file import AudioFileError, AudioInfo, read_crop
-from encodec_lab.data.convert import check_resamplable, convert_audio
+from encodec_lab.data.audio_file import AudioFileError
+from encodec_lab.data.convert import check_resamplable
+from encodec_lab.data.converted_audio import converted_length, read_converted_crop
 from encodec_lab.data.manifest import Source
 
 Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
@@ -19,8 +20,6 @@ ReadError = tuple[str, str]
 # Keeps the numbers of this module apart from those of other users of the same seed.
 _STREAM_TAG = 0x43524F50
 _MAX_BAD_READS = 32
-# The resampler's filter spans 6 / 0.99 zero crossings of the lower rate to each side; some more do no harm.
-_FILTER_HALF_WIDTH = 8
 
 
 class Crop(NamedTuple):
@@ -47,8 +46,8 @@ class CropBatch(NamedTuple):
     read_errors: tuple[ReadError, ...]
 
 
-class CropDataset(Dataset[Tensor]):
-    """Endless map-style data set of random crops.
+class CropDataset(Dataset[CropBatch]):
+    """Endless map-style data set of random crops; its keys are lists of indices, as `CounterBatchSampler` yields them.
 
     Each index has a random stream of its own (Philox, keyed by the seed, counting from the index). It decides the
     source (by weight), the file (by duration), the offset and the augmentation, so a crop is the same in any order, on
@@ -103,17 +102,13 @@ class CropDataset(Dataset[Tensor]):
     def num_files(self) -> int:
         return sum(len(source.files) for source in self._sources)
 
-    def __getitem__(self, index: int) -> Tensor:
-        """Crop number `index` (0 or more, without end): [C, T]."""
-        return self.draw(index).wav
-
-    def draw_batch(self, indices: Sequence[int]) -> CropBatch:
+    def __getitem__(self, indices: Sequence[int]) -> CropBatch:
         crops = [self.draw(index) for index in indices]
         errors = tuple(error for crop in crops for error in crop.read_errors)
         return CropBatch(torch.stack([crop.wav for crop in crops]), errors)
 
     def draw(self, index: int) -> Crop:
-        """Crop number `index`, with the files that failed on the way.
+        """Crop number `index` (0 or more, without end), with the files that failed on the way.
 
         Raises:
             ValueError: so many files of the source fail that no crop can be had.
@@ -129,17 +124,17 @@ class CropDataset(Dataset[Tensor]):
         num_redraws = 0
         while loudest is None or (loudest_rms < self._silence_rms and num_redraws < self.max_redraws):
             info = self._sources[source].files[_pick(self._file_edges[source], rng)]
-            num_total = resampled_length(info, self.sample_rate_hz)
+            num_total = converted_length(info, self.sample_rate_hz)
             offset = int(rng.integers(max(0, num_total - self.num_samples) + 1))
             try:
-                wav = read_resampled_crop(info, offset, self.num_samples, self.sample_rate_hz, self.channels)
+                wav = read_converted_crop(info, offset, self.num_samples, self.sample_rate_hz, self.channels)
                 rms = float(wav.square().mean().sqrt())
                 if not math.isfinite(rms):
                     raise AudioFileError(f"{info.path}: holds samples too large for 32-bit audio")
             except AudioFileError as error:
                 errors.append((str(info.path), str(error)))
                 if len(errors) >= _MAX_BAD_READS:
-                    raise ValueError(
+                    raise AudioFileError(
                         f"{self._sources[source].name}: {len(errors)} reads failed for one crop, last: {error}"
                     ) from error
                 continue
@@ -153,34 +148,6 @@ class CropDataset(Dataset[Tensor]):
         if self.augment is not None:
             wav = self.augment(wav, rng)
         return Crop(wav, tuple(errors))
-
-
-def resampled_length(info: AudioInfo, to_hz: int) -> int:
-    """The length in samples of a whole file once resampled."""
-    return -(-info.num_samples * to_hz // info.sample_rate_hz)
-
-
-def read_resampled_crop(info: AudioInfo, offset: int, num_samples: int, to_hz: int, channels: int) -> Tensor:
-    """The crop [channels, num_samples] that the whole file, converted, would have at `offset`; shorter at its end.
-
-    Reads no more than the crop and the reach of the resampling filter. The crop starts where the filters repeat (every
-    from_hz / gcd samples of the file become to_hz / gcd), so that it equals that of the whole file.
-
-    Raises:
-        AudioFileError: see `read_crop`.
-    """
-    from_hz = info.sample_rate_hz
-    num_samples = min(num_samples, resampled_length(info, to_hz) - offset)
-    divisor = math.gcd(from_hz, to_hz)
-    block_in, block_out = from_hz // divisor, to_hz // divisor
-    reach = 0 if from_hz == to_hz else _FILTER_HALF_WIDTH * max(1, math.ceil(from_hz / to_hz))
-    first_block = max(0, offset // block_out - math.ceil(reach / block_in))
-    start = first_block * block_in
-    stop = -(-(offset + num_samples) * from_hz // to_hz) + reach
-    wav = read_crop(info.path, start, stop - start)
-    converted = convert_audio(wav, from_hz, to_hz, channels)
-    skip = offset - first_block * block_out
-    return converted[:, skip : skip + num_samples]
 
 
 def _cumulative(weights: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

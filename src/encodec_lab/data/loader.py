@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from encodec_lab.data.audio_file import BadAudioWarning
+from encodec_lab.data.audio_file import AudioFileError, BadAudioWarning
 from encodec_lab.data.crops import CropBatch, CropDataset, ReadError
 from encodec_lab.data.sampler import CounterBatchSampler
 
@@ -21,7 +21,7 @@ class ResumableLoader:
     workers or ranks, or another batch size. Lightning saves and restores it by itself, since it finds `state_dict`.
 
     Files that fail while reading are named in one BadAudioWarning each; when they are more than `max_bad_share` of all
-    files, ValueError.
+    files, AudioFileError.
 
     Args:
         crops: the data set.
@@ -76,7 +76,7 @@ class ResumableLoader:
         # A generator of its own: a DataLoader draws a seed for its workers at each iteration, by default from the
         # global one, and so a resumed run would go on with other random numbers than one never stopped.
         return DataLoader(
-            _Batches(self._crops),
+            self._crops,
             sampler=self._sampler,
             batch_size=None,
             num_workers=self._num_workers,
@@ -93,23 +93,13 @@ class ResumableLoader:
                 continue
             self._bad_files.add(path)
             if len(self._bad_files) > self._max_bad_share * num_files:
-                raise ValueError(
+                raise AudioFileError(
                     f"{len(self._bad_files)} of {num_files} training files failed while reading, more than the share "
                     f"of {self._max_bad_share:g} that max_bad_share allows, last: {message}"
                 )
             warnings.warn(
                 f"other crops take the place of this file's: {message}", BadAudioWarning, stacklevel=2
             )
-
-
-class _Batches(Dataset[CropBatch]):
-    """Takes a list of indices, as the sampler yields them, for its key."""
-
-    def __init__(self, crops: CropDataset) -> None:
-        self._crops = crops
-
-    def __getitem__(self, indices: list[int]) -> CropBatch:
-        return self._crops.draw_batch(indices)
 
 
 def _unchanged(batch: Any) -> Any:

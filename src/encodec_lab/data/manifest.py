@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from encodec_lab.data.audio_file import AUDIO_SUFFIXES, AudioFileError, AudioInfo, BadAudioWarning, probe
+from encodec_lab.data.audio_file import AudioFileError, AudioInfo, BadAudioWarning, probe
+from encodec_lab.data.audio_folder import AUDIO_SUFFIXES, find_below
 
 _MANIFEST_SUFFIXES = (".csv", ".jsonl", ".txt")
 _MAX_NAMED_FILES = 20
@@ -56,7 +57,7 @@ def load_sources(spec: Any, max_bad_share: float) -> list[Source]:
 def list_audio(path: str | Path) -> list[Path]:
     """The audio files that a path names, in an order that does not depend on the file system.
 
-    - a folder: every file below it with an audio suffix, hidden ones left out, sorted;
+    - a folder: see `find_below`;
     - a manifest: `.csv` with a `path` column, `.jsonl` with a `path` field, or `.txt` with one path a line, in the
       order written; paths relative to the manifest's folder;
     - an audio file: itself.
@@ -68,7 +69,7 @@ def list_audio(path: str | Path) -> list[Path]:
     if not path.exists():
         raise ValueError(f"{path}: no such folder, manifest or audio file")
     if path.is_dir():
-        files = _find_below(path)
+        files = find_below(path)
         if not files:
             raise ValueError(f"{path}: no audio in this folder (looked for {', '.join(AUDIO_SUFFIXES)})")
         return files
@@ -161,25 +162,6 @@ def _parse_weight(entry: Mapping[str, Any]) -> float | None:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
         raise ValueError(f"{entry['path']}: the weight must be a number above 0, got {weight!r}")
     return float(weight)
-
-
-def _find_below(folder: Path) -> list[Path]:
-    found = []
-    seen: set[str] = set()
-    # Linked folders are followed, since that is how large sets are put together; each one once, since links can circle.
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
-        ]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def _read_manifest(path: Path, suffix: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from encodec_lab.evaluation.evaluate import read_for
+from encodec_lab.data.converted_audio import read_converted
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.quantization.usage import usage_of_counts
 
@@ -38,20 +38,14 @@ def measure_codebook_usage(model: EncodecModel, paths: Sequence[str | Path]) -> 
     """
     if not paths:
         raise ValueError("there is no file to count codes of")
-    before = model.bandwidth
-    model.set_target_bandwidth(model.target_bandwidths[-1])
     size = model.config.codebook_size
-    counts = torch.zeros(model.num_codebooks_for(model.bandwidth), size, dtype=torch.int64)  # [K, V]
-    device = next(model.parameters()).device
-    try:
+    counts = torch.zeros(model.config.num_codebooks, size, dtype=torch.int64)  # [K, V]
+    with torch.no_grad(), model.at_bandwidth(model.target_bandwidths[-1]):
         for path in paths:
-            with torch.no_grad():
-                frames = model.encode(read_for(model, path)[None].to(device))
-            for codes, _ in frames:
+            wav = read_converted(path, model.sample_rate, model.channels)
+            for codes, _ in model.encode(wav[None].to(model.device)):
                 for count, chosen in zip(counts, codes[0].cpu(), strict=True):
                     count += torch.bincount(chosen, minlength=size)
-    finally:
-        model.set_target_bandwidth(before)
     figures = usage_of_counts(counts)
     return [
         CodebookUsage(index, size, used_share, perplexity, num_frames)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from encodec_lab.evaluation.codebook_usage import measure_codebook_usage
-from encodec_lab.evaluation.evaluate import EvaluationRow, domain_of, evaluate_codec, write_csv
+from encodec_lab.evaluation.domain import domain_of
+from encodec_lab.evaluation.evaluate import evaluate_codec
+from encodec_lab.evaluation.evaluation_rows import EvaluationRow, write_csv
 from encodec_lab.evaluation.listening import make_listening_examples
 from encodec_lab.evaluation.report import ReportContent, write_report
 from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric

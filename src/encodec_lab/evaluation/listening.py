@@ -10,29 +10,15 @@ from pathlib import Path
 import soundfile
 from torch import Tensor
 
-from encodec_lab.evaluation import spectrogram_image
-from encodec_lab.evaluation.evaluate import domain_of, read_for, transmit
+from encodec_lab.data.converted_audio import read_converted
+from encodec_lab.evaluation.domain import domain_of
+from encodec_lab.evaluation.spectrogram_image import Levels, mel_position, mel_spectrogram_db, spectrogram_png
+from encodec_lab.evaluation.transmission import Transmitted, transmit
 from encodec_lab.metrics import NotScored, si_snr
 from encodec_lab.models.encodec import EncodecModel
 
 LONGEST_S = 8.0
-_IMAGE_COLUMNS = 420
 _TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000)
-
-
-@dataclass(frozen=True)
-class DecodedVersion:
-    """What one bandwidth made of an example.
-
-    Attributes:
-        bandwidth_kbps: what the codec was set to.
-        true_kbps: from the size of the compressed stream.
-        wav: [C, T].
-    """
-
-    bandwidth_kbps: float
-    true_kbps: float
-    wav: Tensor
 
 
 @dataclass(frozen=True)
@@ -51,21 +37,16 @@ class ListeningExample:
     domain: str
     sample_rate_hz: int
     original: Tensor
-    decoded: Sequence[DecodedVersion]
+    decoded: Sequence[Transmitted]
 
 
 def make_listening_examples(model: EncodecModel, paths: Sequence[str | Path]) -> list[ListeningExample]:
     """Send the first 8 s of each file through the bitstream at every bandwidth of the model."""
     examples = []
     for path in paths:
-        original = read_for(model, path)[:, : int(LONGEST_S * model.sample_rate)]
-        duration_s = original.shape[-1] / model.sample_rate
-        decoded = []
-        for bandwidth_kbps in sorted(model.target_bandwidths):
-            result = transmit(model, original, bandwidth_kbps)
-            decoded.append(
-                DecodedVersion(bandwidth_kbps, result.num_bytes * 8 / duration_s / 1000, result.wav)
-            )
+        wav = read_converted(path, model.sample_rate, model.channels)
+        original = wav[:, : int(LONGEST_S * model.sample_rate)]
+        decoded = [transmit(model, original, kbps) for kbps in model.target_bandwidths]
         examples.append(
             ListeningExample(Path(path).name, domain_of(path), model.sample_rate, original, decoded)
         )
@@ -102,7 +83,7 @@ def flac_data_uri(wav: Tensor, sample_rate_hz: int) -> str:
 
 
 def _version_html(example: ListeningExample, title: str, detail: str, wav: Tensor, top_db: float) -> str:
-    png = spectrogram_image.spectrogram_png(_levels(example, wav), top_db)
+    png = spectrogram_png(_levels(example, wav), top_db)
     name = f"{example.name}, {title}"
     return (
         f"<figure><figcaption><b>{escape(title)}</b> <span>{escape(detail)}</span></figcaption>"
@@ -113,15 +94,15 @@ def _version_html(example: ListeningExample, title: str, detail: str, wav: Tenso
     )
 
 
-def _levels(example: ListeningExample, wav: Tensor) -> spectrogram_image.Levels:
-    return spectrogram_image.mel_spectrogram_db(wav, example.sample_rate_hz, _IMAGE_COLUMNS)
+def _levels(example: ListeningExample, wav: Tensor) -> Levels:
+    return mel_spectrogram_db(wav, example.sample_rate_hz)
 
 
 def _frequency_ticks(sample_rate_hz: int) -> str:
     marks = []
     for frequency_hz in _TICKS_HZ:
         if frequency_hz < 0.9 * sample_rate_hz / 2:
-            bottom = 100 * spectrogram_image.mel_position(frequency_hz, sample_rate_hz)
+            bottom = 100 * mel_position(frequency_hz, sample_rate_hz)
             label = f"{frequency_hz / 1000:g}k" if frequency_hz >= 1000 else str(frequency_hz)
             marks.append(f'<i style="bottom:{bottom:.1f}%">{label}</i>')
     return "".join(marks)

@@ -11,7 +11,7 @@ from pathlib import Path
 from encodec_lab.data.whole_file import whole_file
 from encodec_lab.evaluation import report_sections
 from encodec_lab.evaluation.codebook_usage import CodebookUsage
-from encodec_lab.evaluation.evaluate import EvaluationRow
+from encodec_lab.evaluation.evaluation_rows import EvaluationRow
 from encodec_lab.evaluation.listening import ListeningExample, example_html
 from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric
 from encodec_lab.evaluation.summary import summarise

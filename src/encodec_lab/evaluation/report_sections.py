@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from encodec_lab.evaluation.codebook_usage import CodebookUsage
-from encodec_lab.evaluation.evaluate import EvaluationRow
+from encodec_lab.evaluation.evaluation_rows import EvaluationRow
 from encodec_lab.evaluation.scored_metrics import ScoredMetric
 from encodec_lab.evaluation.summary import ALL_DOMAINS, MetricSummary
 from encodec_lab.evaluation.svg_plots import Line, bar_chart, line_chart
@@ -106,9 +106,8 @@ def _rate_plot(metric: ScoredMetric, domains: Sequence[str], summaries: Sequence
         rates, means = [point[0] for point in scored], [point[1] for point in scored]
         lines.append(Line(domain, rates, means, intervals, markers=True))
     ticks = sorted({summary.bandwidth_kbps for summary in summaries})
-    label = f"{metric.label}, {metric.unit}" if metric.unit else metric.label
     better = "higher is better" if metric.higher_is_better else "lower is better"
-    chart = line_chart(lines, "bandwidth, kbps", label, x_ticks=ticks, log_x=True)
+    chart = line_chart(lines, "bandwidth, kbps", metric.heading, x_ticks=ticks, log_x=True)
     return f'<div class="panel"><h3>{escape(metric.label)} <em>{better}</em></h3>{chart}</div>'
 
 
@@ -131,7 +130,8 @@ def _summary_table(summaries: Sequence[MetricSummary], metrics: Sequence[ScoredM
         )
         body.append(f'<tr class="{"first" if domain != last_domain else ""}">{cells_html}</tr>')
         last_domain = domain
-    return _table(["domain", "kbps", "true kbps", "files", *_headings(metrics)], body)
+    headings = ["domain", "kbps", "true kbps", "files", *(metric.heading for metric in metrics)]
+    return _table(headings, body)
 
 
 def _summary_cell(summary: MetricSummary, num_decimals: int) -> str:
@@ -159,11 +159,8 @@ def _row_table(rows: Sequence[EvaluationRow], metrics: Sequence[ScoredMetric]) -
                 reason = escape(row.not_scored.get(metric.name, ""))
                 cells += f'<td class="none" title="{reason}">not scored</td>'
         body.append(f"<tr>{cells}</tr>")
-    return _table(["file", "domain", "s", "kbps", "true kbps", *_headings(metrics)], body)
-
-
-def _headings(metrics: Sequence[ScoredMetric]) -> list[str]:
-    return [f"{metric.label}, {metric.unit}" if metric.unit else metric.label for metric in metrics]
+    headings = ["file", "domain", "s", "kbps", "true kbps", *(metric.heading for metric in metrics)]
+    return _table(headings, body)
 
 
 def _table(headings: Iterable[str], body: Sequence[str]) -> str:

@@ -27,6 +27,11 @@ class ScoredMetric:
     num_decimals: int
     explanation: str
 
+    @property
+    def heading(self) -> str:
+        """The label with the unit."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
 
 SI_SNR = ScoredMetric(
     "si_snr_db",
@@ -60,3 +65,5 @@ STOI = ScoredMetric(
 )
 
 METRICS = (SI_SNR, MEL_DISTANCE, PESQ, STOI)
+# Those of every validation in training: quick, and at home with any kind of audio.
+VALIDATION_METRICS = (SI_SNR, MEL_DISTANCE)

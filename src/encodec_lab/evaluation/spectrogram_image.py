@@ -15,6 +15,7 @@ Levels = NDArray[np.float64]
 """[S, M] in dB: columns of the image from left to right, mel bands from low to high."""
 
 NUM_MELS = 96
+NUM_COLUMNS = 420
 DYNAMIC_RANGE_DB = 75.0
 _WINDOW_LENGTH = 2048
 _FLOOR = 1e-10
@@ -24,14 +25,14 @@ _COLOUR_STOPS = (
 )  # fmt: skip
 
 
-def mel_spectrogram_db(wav: Tensor, sample_rate_hz: int, num_columns: int) -> Levels:
-    """[C, T] to [num_columns, NUM_MELS]: the level in dB of the mono mix, lowest frequency first."""
+def mel_spectrogram_db(wav: Tensor, sample_rate_hz: int) -> Levels:
+    """[C, T] to [NUM_COLUMNS, NUM_MELS]: the level in dB of the mono mix, lowest frequency first."""
     mono = wav.detach().cpu().double().mean(dim=0)
     padded = torch.nn.functional.pad(mono, (0, max(0, _WINDOW_LENGTH - mono.shape[0])))
-    hop = max(1, padded.shape[0] // num_columns)
+    hop = padded.shape[0] // NUM_COLUMNS
     window = torch.hann_window(_WINDOW_LENGTH, dtype=mono.dtype)
     spectra = torch.stft(padded, _WINDOW_LENGTH, hop, window=window, center=True, return_complex=True)
-    power = spectra.abs().square().mT[:num_columns] @ _filters(sample_rate_hz)
+    power = spectra.abs().square().mT[:NUM_COLUMNS] @ _filters(sample_rate_hz)
     decibels: Levels = (10 * torch.log10(power.clamp(min=_FLOOR))).numpy()
     return decibels
 

@@ -15,34 +15,28 @@ class Codec(Protocol):
     channels: int
     sample_rate: int
 
-    def set_target_bandwidth(self, bandwidth: float) -> None: ...
     def encode(self, x: torch.Tensor, /) -> Any: ...
     def decode(self, frames: Any, /) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
 class RealTimeFactors:
-    """Seconds of audio per second of work, at one bandwidth and on the threads that torch was given."""
+    """Seconds of audio per second of work, on the threads that torch was given."""
 
     encode: float
     decode: float
 
 
 @torch.no_grad()
-def measure_in_turns(
-    codecs: list[Codec], bandwidth_kbps: float, duration_s: float, num_repeats: int
-) -> list[RealTimeFactors]:
+def measure_in_turns(codecs: list[Codec], duration_s: float, num_repeats: int) -> list[RealTimeFactors]:
     """Medians of `num_repeats` runs over noise of the given duration, after one that is not counted.
 
-    The codecs take turns, so that a machine whose speed drifts is unjust to none.
-
-    Raises:
-        ValueError: a codec does not support the bandwidth.
+    Each codec works at the bandwidth that it is set to. They take turns, so that a machine whose speed drifts is unjust
+    to none.
     """
     durations: list[tuple[list[float], list[float]]] = [([], []) for _ in codecs]
     for repeat in range(num_repeats + 1):
         for codec, (encoding, decoding) in zip(codecs, durations, strict=True):
-            codec.set_target_bandwidth(bandwidth_kbps)
             wav = _noise(codec, duration_s)
             frames, encode_s = _timed(lambda codec=codec, wav=wav: codec.encode(wav))  # type: ignore[misc]
             _, decode_s = _timed(lambda codec=codec, frames=frames: codec.decode(frames))  # type: ignore[misc]
@@ -58,8 +52,7 @@ def measure_in_turns(
 def _noise(codec: Codec, duration_s: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     wav = 0.1 * torch.randn(1, codec.channels, round(duration_s * codec.sample_rate), generator=generator)
-    device = next(codec.parameters()).device if isinstance(codec, torch.nn.Module) else "cpu"
-    return wav.to(device)
+    return wav.to(getattr(codec, "device", "cpu"))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

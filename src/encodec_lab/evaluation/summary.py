@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encodec_lab.evaluation.evaluate import EvaluationRow
+from encodec_lab.evaluation.evaluation_rows import EvaluationRow
 from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric
 
 ALL_DOMAINS = "all"

@@ -6,6 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from encodec_lab.evaluation.scored_metrics import VALIDATION_METRICS
+
+# A chart is no wider than this in pixels.
+_MOST_POINTS = 1_000
+
 TrainingRecord = tuple[int, Mapping[str, float]]
 
 
@@ -35,8 +40,10 @@ def _loss_chart(title: str, y_label: str, names: tuple[str, ...], folded: bool =
 
 
 CODEC_CHARTS = (
-    ChartPlan("SI-SNR on the validation clips", "SI-SNR, dB", ("valid/si_snr_db/",)),
-    ChartPlan("Mel distance on the validation clips", "mel distance", ("valid/mel_distance/",)),
+    *(
+        ChartPlan(f"{metric.label} on the validation clips", metric.heading, (f"valid/{metric.name}/",))
+        for metric in VALIDATION_METRICS
+    ),
     _loss_chart("Reconstruction losses", "loss", ("train/l1", "train/mel", "train/commitment")),
     _loss_chart(
         "Adversarial losses", "loss", ("train/adversarial", "train/feature_matching", "train/discriminator")
@@ -91,8 +98,16 @@ def curves_of(plan: ChartPlan, records: Sequence[TrainingRecord]) -> list[Curve]
                 shown = [point for point in sorted(points[name]) if point[1] > 0 or not plan.logarithmic]
                 if shown:
                     steps, ordered = zip(*shown, strict=True)
-                    curves.append(Curve(_label(name), steps, _smoothed(ordered) if plan.smooth else ordered))
+                    smoothed = _smoothed(ordered) if plan.smooth else ordered
+                    kept = _kept(len(steps))
+                    curves.append(Curve(_label(name), steps[kept], smoothed[kept]))
     return curves
+
+
+def _kept(num_points: int) -> slice:
+    """Every n-th point, the last among them, such that no more are left than a chart can show."""
+    every = math.ceil(num_points / _MOST_POINTS)
+    return slice((num_points - 1) % every, None, every)
 
 
 def _label(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Hinge losses of the discriminator and the generator [EnCodec §3.4]."""
+"""Hinge losses of the discriminator and the generator (EnCodec, arXiv 2210.13438, section 3.4)."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,7 +15,7 @@ class HasLogits(Protocol):
 
 
 class GeneratorHingeLoss(nn.Module):
-    """`1/K sum_k mean(max(0, 1 - D_k(fake)))` over the K discriminators [EnCodec §3.4]."""
+    """`1/K sum_k mean(max(0, 1 - D_k(fake)))` over the K discriminators [EnCodec section 3.4]."""
 
     def forward(self, fake_outputs: Sequence[HasLogits]) -> Tensor:
         """Return the scalar loss; its gradient reaches whatever `fake_outputs` were computed from.
@@ -29,7 +29,7 @@ class GeneratorHingeLoss(nn.Module):
 
 
 class DiscriminatorHingeLoss(nn.Module):
-    """`1/K sum_k mean(max(0, 1 - D_k(real))) + mean(max(0, 1 + D_k(fake)))` [EnCodec §3.4]."""
+    """`1/K sum_k mean(max(0, 1 - D_k(real))) + mean(max(0, 1 + D_k(fake)))` [EnCodec section 3.4]."""
 
     def forward(self, real_outputs: Sequence[HasLogits], fake_outputs: Sequence[HasLogits]) -> Tensor:
         """Return the scalar loss.

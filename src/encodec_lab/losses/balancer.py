@@ -1,4 +1,7 @@
-"""The loss balancer [EnCodec §3.4, eq. 5]: weights say what share of the gradient a loss gets, whatever its scale."""
+"""The loss balancer (EnCodec, arXiv 2210.13438, section 3.4, eq. 5).
+
+Its weights say what share of the gradient a loss gets, whatever its scale.
+"""
 
 import math
 from collections.abc import Mapping
@@ -26,7 +29,7 @@ class BalancedGradient(NamedTuple):
 
 
 class LossBalancer(nn.Module):
-    """Mix the gradients of several losses at the decoder's output [EnCodec §3.4, eq. 5].
+    """Mix the gradients of several losses at the decoder's output [EnCodec section 3.4, eq. 5].
 
     With `g_i` the gradient of loss `i` at the output,
 
@@ -45,7 +48,7 @@ class LossBalancer(nn.Module):
     waits for the device. The averages are buffers, hence part of `state_dict`.
 
     Example:
-        balancer = LossBalancer({"l1": 0.1, "mel": 1.0})
+        balancer = LossBalancer({"l1": 0.1, "mel": 1.0}, total_norm=1.0, decay=0.999, min_norm=1e-8)
         output = decoded.detach().requires_grad_()
         balanced = balancer({"l1": l1(wav, output), "mel": mel(wav, output)}, output)
         decoded.backward(balanced.gradient)
@@ -63,9 +66,9 @@ class LossBalancer(nn.Module):
     def __init__(
         self,
         weights: Mapping[str, float],
-        total_norm: float = 1.0,
-        decay: float = 0.999,
-        min_norm: float = 1e-8,
+        total_norm: float,
+        decay: float,
+        min_norm: float,
     ) -> None:
         super().__init__()
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights.values()) or not any(

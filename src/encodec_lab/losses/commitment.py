@@ -1,4 +1,4 @@
-"""Commitment of the encoder to the codebooks [EnCodec §3.4, l_w]."""
+"""Commitment of the encoder to the codebooks (EnCodec, arXiv 2210.13438, section 3.4, l_w)."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def commitment_loss(residuals: Sequence[Tensor], quantized: Sequence[Tensor]) -> Tensor:
-    """`1/K sum_k mean((z_k - q_k(z_k))^2)`, with the quantised vectors as constants [EnCodec §3.4, l_w].
+    """`1/K sum_k mean((z_k - q_k(z_k))^2)`, with the quantised vectors as constants [EnCodec section 3.4, l_w].
 
     The paper sums over the codebooks and leaves the norm's scale open; this is the mean over codebooks, items,
     dimensions and frames, so that its size does not depend on how many codebooks a batch uses.

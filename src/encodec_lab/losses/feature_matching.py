@@ -1,4 +1,4 @@
-"""Relative feature matching [EnCodec eq. 2]."""
+"""Relative feature matching (EnCodec, arXiv 2210.13438, section 3.4, eq. 2)."""
 
 from collections.abc import Sequence
 from typing import Protocol

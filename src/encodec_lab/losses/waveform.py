@@ -1,11 +1,11 @@
-"""Reconstruction loss in the time domain [EnCodec §3.4]."""
+"""Reconstruction loss in the time domain (EnCodec, arXiv 2210.13438, section 3.4)."""
 
 import torch
 from torch import Tensor, nn
 
 
 class WaveformL1Loss(nn.Module):
-    """`mean|real - fake|` over the samples [EnCodec §3.4, l_t]."""
+    """`mean|real - fake|` over the samples [EnCodec section 3.4, l_t]."""
 
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         """Return the scalar loss of two waveforms [B, C, T]; `real` is a constant here.

@@ -1,6 +1,8 @@
 """What the YAML files lean on: the published architectures as Hydra nodes, resolvers, and checks before training."""
 
 import importlib.resources
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +49,15 @@ def resolved(config: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def check_arguments(group: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Check that `function` takes these arguments, which come from a config group.
+
+    Raises:
+        ValueError: one is unknown or missing.
+    """
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{group}: {error}") from error

@@ -49,10 +49,10 @@ class AudioDataModule(lightning.LightningDataModule):
         valid_max_s: float,
         num_workers: int,
         seed: int,
-        gain_db: Sequence[float] | None = None,
-        silence_db: float | None = -60.0,
-        max_redraws: int = 8,
-        max_bad_share: float = 0.25,
+        gain_db: Sequence[float] | None,
+        silence_db: float | None,
+        max_redraws: int,
+        max_bad_share: float,
     ) -> None:
         super().__init__()
         if gain_db is not None and len(gain_db) != 2:
@@ -93,6 +93,7 @@ class AudioDataModule(lightning.LightningDataModule):
             self._clips = ClipDataset(
                 sources, self._valid_max_s, self._sample_rate_hz, self._channels, self._max_bad_share
             )
+            self.val_dataloader()  # likewise fewer clips than ranks
 
     def train_dataloader(self) -> ResumableLoader:
         assert self._crops is not None, "setup('fit') comes first"

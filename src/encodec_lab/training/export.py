@@ -1,79 +1,29 @@
-"""From a training checkpoint to an export folder that is known to work."""
+"""From a training checkpoint to an export that is known to work."""
 
-import dataclasses
 import datetime
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor
-
+from encodec_lab.compat.formats import check_format, write_format
+from encodec_lab.evaluation.scored_metrics import VALIDATION_METRICS
 from encodec_lab.evaluation.training_log import read_training_records
-from encodec_lab.models.config import CodecConfig
-from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.models.export_folder import read_export, write_export
-from encodec_lab.models.registry import PUBLISHED_CONFIGS
 from encodec_lab.training.local_logger import METRICS_FILE
-
-_AVERAGE_PREFIX = "average.codec."
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainedCodec:
-    """A codec out of a checkpoint.
-
-    Attributes:
-        codec: with the averaged weights, in evaluation mode.
-        step: generator steps that made it.
-        run_config: the run's whole configuration.
-    """
-
-    codec: EncodecModel
-    step: int
-    run_config: dict[str, Any]
+from encodec_lab.training.trained_codec import TrainedCodec, load_trained_codec
 
 
-def load_trained_codec(checkpoint: str | Path, name: str | None = None) -> TrainedCodec:
-    """Read a checkpoint of `train.py`; `name` replaces the codec's name.
+def export_checkpoint(
+    checkpoint: str | Path,
+    output: str | Path,
+    name: str | None = None,
+    format: str = "folder",
+    bandwidth: float | None = None,
+) -> TrainedCodec:
+    """Write the codec of a checkpoint in a format of `compat.formats`, reloaded and compared before it appears.
 
     Raises:
-        ValueError: no such file, not a checkpoint of ours, or codebooks that k-means has not started yet.
+        ValueError: see `load_trained_codec` and `write_format`.
     """
-    path = Path(checkpoint)
-    if not path.is_file():
-        raise ValueError(f"checkpoint={checkpoint}: there is no such file")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        run_config, state, step = content["run_config"], content["state_dict"], int(content["global_step"])
-        model_values = {key: value for key, value in run_config["model"].items() if not key.startswith("_")}
-    except Exception as error:  # torch raises whatever a damaged file provokes
-        raise ValueError(f"{path} is not a checkpoint of train.py: {error}") from error
-    config = CodecConfig.from_dict(model_values | ({"name": name} if name else {}))
-    codec = EncodecModel(config).eval()
-    codec.load_state_dict(
-        {
-            key.removeprefix(_AVERAGE_PREFIX): value
-            for key, value in state.items()
-            if key.startswith(_AVERAGE_PREFIX)
-        }
-    )
-    if not codec.quantizer.started:
-        raise ValueError(f"{path} is of step {step}, before k-means has started the codebooks: train on")
-    return TrainedCodec(codec, step, run_config)
-
-
-def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | None = None) -> TrainedCodec:
-    """Write the codec of a checkpoint as an export folder, reload it and compare what the two give.
-
-    Raises:
-        ValueError: see `load_trained_codec` and `write_export`; the name is a published model's; or the reloaded codec
-            differs.
-    """
+    check_format(format, bandwidth)
     trained = load_trained_codec(checkpoint, name)
-    if trained.codec.name in PUBLISHED_CONFIGS:
-        raise ValueError(
-            f"streams of a codec named {trained.codec.name} would be decoded by Meta's weights; give another name=…"
-        )
     provenance = {
         "checkpoint": Path(checkpoint).name,
         "step": trained.step,
@@ -81,26 +31,8 @@ def export_checkpoint(checkpoint: str | Path, output: str | Path, name: str | No
         "training": trained.run_config,
     }
     scores = _scores_at(Path(checkpoint).parent.parent / METRICS_FILE, trained.step)
-    write_export(output, trained.codec, provenance, _model_card(trained, scores))
-    _compare(trained.codec, read_export(output))
+    write_format(output, trained.codec, format, provenance, _model_card(trained, scores), bandwidth)
     return trained
-
-
-@torch.no_grad()
-def _compare(codec: EncodecModel, reloaded: EncodecModel) -> None:
-    """Raise ValueError unless both give the same codes and audio for two seconds of noise at every bandwidth."""
-    generator = torch.Generator().manual_seed(0)
-    wav = 0.1 * torch.randn(1, codec.channels, 2 * codec.sample_rate, generator=generator)
-    for kbps in codec.target_bandwidths:
-        outputs: list[list[Tensor]] = []
-        for model in (codec, reloaded):
-            model.set_target_bandwidth(kbps)
-            frames = model.encode(wav)
-            outputs.append([*(frame.codes for frame in frames), model.decode(frames)])
-        if not all(torch.equal(mine, theirs) for mine, theirs in zip(*outputs, strict=True)):
-            raise ValueError(
-                f"the reloaded export of {codec.name} differs from its checkpoint at {kbps:g} kbps"
-            )
 
 
 def _scores_at(metrics_csv: Path, num_steps: int) -> dict[str, float]:
@@ -135,11 +67,11 @@ def _model_card(trained: TrainedCodec, scores: dict[str, float]) -> str:
         lines += [
             "Means over the validation clips of the last validation in training:",
             "",
-            "| bandwidth | SI-SNR, dB | mel distance |",
-            "|---|---|---|",
+            "| " + " | ".join(["bandwidth", *(metric.heading for metric in VALIDATION_METRICS)]) + " |",
+            "|---" * (1 + len(VALIDATION_METRICS)) + "|",
         ]
         for kbps in config.bandwidths:
-            cells = (scores.get(f"valid/{metric}/{kbps:g}kbps") for metric in ("si_snr_db", "mel_distance"))
+            cells = (scores.get(f"valid/{metric.name}/{kbps:g}kbps") for metric in VALIDATION_METRICS)
             lines.append(
                 f"| {kbps:g} kbps | "
                 + " | ".join("–" if cell is None else f"{cell:.2f}" for cell in cells)

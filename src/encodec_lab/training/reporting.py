@@ -6,12 +6,23 @@ from pathlib import Path
 
 import lightning
 
-from encodec_lab.training.curves import draw_curves
+from encodec_lab.evaluation.report import ReportContent, write_report
+from encodec_lab.evaluation.scored_metrics import VALIDATION_METRICS
+from encodec_lab.evaluation.training_log import CODEC_CHARTS, read_training_records
+from encodec_lab.training.lm_figures import LM_CHARTS
 from encodec_lab.training.local_logger import METRICS_FILE
+
+CURVES_FILE = "curves.html"
+# What is told of a validation: name, heading, number of decimals.
+_SCORES = (
+    *((metric.name, metric.heading, metric.num_decimals) for metric in VALIDATION_METRICS),
+    ("lm_kbps", "language model, kbps", 2),
+    ("lm_saving_percent", "saving, %", 1),
+)
 
 
 class RunReporter(lightning.Callback):
-    """Prints one line per validation and a closing summary, and keeps `curves.png` up to date."""
+    """Prints one line per validation and a closing summary, and draws the curves of the run."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -42,8 +53,10 @@ class RunReporter(lightning.Callback):
         metrics = self.folder / METRICS_FILE
         lines = [f"trained to step {trainer.global_step} in {time.monotonic() - self._started_s:.0f} s"]
         if metrics.exists():
-            draw_curves(metrics, self.folder / "curves.png")
-            lines += [f"metrics      {metrics}", f"curves       {self.folder / 'curves.png'}"]
+            records = read_training_records(metrics)
+            content = ReportContent("Training curves", training=records, charts=LM_CHARTS + CODEC_CHARTS)
+            write_report(self.folder / CURVES_FILE, content)
+            lines += [f"metrics      {metrics}", f"curves       {self.folder / CURVES_FILE}"]
         for place in ("checkpoints", "samples"):
             if (self.folder / place).exists():
                 lines.append(f"{place:<12} {self.folder / place}")
@@ -53,12 +66,12 @@ class RunReporter(lightning.Callback):
 def _scores_line(trainer: lightning.Trainer) -> str:
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     parts = []
-    for title, unit in (("si_snr_db", "dB SI-SNR"), ("mel_distance", "mel distance")):
+    for score, heading, num_decimals in _SCORES:
         scores = [
-            f"{name.rsplit('/', 1)[-1]} {value:.2f}"
+            f"{name.rsplit('/', 1)[-1]} {value:.{num_decimals}f}"
             for name, value in metrics.items()
-            if name.startswith(f"valid/{title}/")
+            if name.startswith(f"valid/{score}/")
         ]
         if scores:
-            parts.append(f"{unit} " + ", ".join(scores))
+            parts.append(f"{heading}: " + ", ".join(scores))
     return "; ".join(parts)

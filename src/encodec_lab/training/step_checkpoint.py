@@ -50,5 +50,5 @@ class StepCheckpoint(ModelCheckpoint):
 
 def _validates_now(trainer: lightning.Trainer) -> bool:
     """Whether a validation follows the training batch that has just ended."""
-    interval = trainer.val_check_batch if trainer.enable_validation else None
+    interval = trainer.val_check_batch if trainer.val_dataloaders else None  # none: data.valid=null
     return interval is not None and trainer.global_step % interval == 0

@@ -5,7 +5,11 @@ Two optimizers, gradients injected by a balancer and discriminator updates skipp
 start from the first rank's weights, and the training step itself averages the gradients (`codec_module.py`).
 """
 
+import sys
+
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch.strategies import DDPStrategy
 
 from encodec_lab.modules.distributed import broadcast_from_first_
@@ -19,3 +23,17 @@ class ReplicaStrategy(DDPStrategy):
         assert self.model is not None
         with torch.no_grad():
             broadcast_from_first_([*self.model.parameters(), *self.model.buffers()])
+
+
+def let_other_processes_join() -> None:
+    """Prepare `sys.argv` for a sweep: Lightning starts the other processes with it, and with settings at its end.
+
+    They go through the same sweep side by side with this one. So it must be of the same folder, and the flag must come
+    first, since Hydra takes no settings behind one.
+    """
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return
+    flags = [argument for argument in sys.argv[1:] if argument in ("-m", "--multirun")]
+    settings = [argument for argument in sys.argv[1:] if argument not in flags]
+    folder = f'hydra.sweep.dir="{HydraConfig.get().sweep.dir}"'
+    sys.argv[1:] = [*flags[:1], *(setting for setting in settings if setting != folder), folder]

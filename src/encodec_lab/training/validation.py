@@ -1,4 +1,4 @@
-"""Validation at every bandwidth: reconstructions, SI-SNR and mel distance."""
+"""Validation at every bandwidth: reconstructions and their scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from encodec_lab.metrics import NotScored, mel_distance, si_snr
+from encodec_lab.evaluation.scored_metrics import VALIDATION_METRICS
+from encodec_lab.metrics import NotScored
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.modules.distributed import all_reduce_sum_
 from encodec_lab.types import EncodedFrame
-
-METRICS = {"si_snr_db": si_snr, "mel_distance": mel_distance}
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ def reconstruct_at_every_bandwidth(codec: EncodecModel, wav: Tensor, name: str) 
 
     That equals encoding at each bandwidth: a codebook's choice does not depend on the ones after it.
     """
-    codec.set_target_bandwidth(codec.target_bandwidths[-1])
-    frames = codec.encode(wav)
+    with codec.at_bandwidth(codec.target_bandwidths[-1]):
+        frames = codec.encode(wav)
     reconstructions = {}
     for kbps in codec.target_bandwidths:
         num_codebooks = codec.num_codebooks_for(kbps)
@@ -56,14 +55,14 @@ class BandwidthScores:
 
     def _reset(self) -> None:
         # Per bandwidth and metric: sum of scores, number of scores, number not scored.
-        self._sums = torch.zeros(len(self._bandwidths), len(METRICS), 3, dtype=torch.float64)
+        self._sums = torch.zeros(len(self._bandwidths), len(VALIDATION_METRICS), 3, dtype=torch.float64)
 
     def add(self, clip: ValidationClip) -> None:
         """Score one clip."""
         for row, kbps in enumerate(self._bandwidths):
-            for column, metric in enumerate(METRICS.values()):
+            for column, metric in enumerate(VALIDATION_METRICS):
                 try:
-                    score = metric(clip.original, clip.reconstructions[kbps], clip.sample_rate_hz)
+                    score = metric.function(clip.original, clip.reconstructions[kbps], clip.sample_rate_hz)
                     self._sums[row, column] += torch.tensor([score, 1.0, 0.0], dtype=torch.float64)
                 except NotScored:
                     self._sums[row, column, 2] += 1
@@ -79,8 +78,8 @@ class BandwidthScores:
         self._reset()
         means = {"valid/not_scored": float(sums[..., 2].sum())}
         for row, kbps in enumerate(self._bandwidths):
-            for column, name in enumerate(METRICS):
+            for column, metric in enumerate(VALIDATION_METRICS):
                 total, count, _ = sums[row, column].tolist()
                 if count:
-                    means[f"valid/{name}/{kbps:g}kbps"] = total / count
+                    means[f"valid/{metric.name}/{kbps:g}kbps"] = total / count
         return means

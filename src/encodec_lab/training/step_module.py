@@ -1,0 +1,102 @@
+"""What the training steps of codec and language model share: optimizers driven by hand, gradients, checkpoints."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+import lightning
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from encodec_lab.modules.distributed import flat_all_reduce_mean_
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Schedule = Callable[[int], float]
+
+
+class StepTraining(lightning.LightningModule):
+    """A training whose every draw and learning rate is a function of the seed and `global_step`.
+
+    Args:
+        schedule: factor on the learning rates by step.
+        seed: of the run's draws.
+        run_config: plain values that rebuild the run; kept in every checkpoint.
+
+    Attributes:
+        what: what is trained, for messages.
+        networks: the parts of `run_config` in which a run and the checkpoint that it continues must agree.
+    """
+
+    what: ClassVar[str]
+    networks: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *, schedule: Schedule, seed: int, run_config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.schedule = schedule
+        self.seed = seed
+        self.run_config = dict(run_config)
+
+    def on_train_start(self) -> None:
+        """Take the optimizers' settings from the configuration: a checkpoint has just brought those of its run."""
+        for optimizer in self._optimizers():
+            for group in optimizer.param_groups:
+                group.update(optimizer.optimizer.defaults)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the run's configuration."""
+        checkpoint["run_config"] = self.run_config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raise what `check_continues` does."""
+        self.check_continues(checkpoint)
+
+    def check_continues(self, checkpoint: object) -> None:
+        """Check that a checkpoint holds these networks.
+
+        Raises:
+            ValueError: it is of other networks, or of another program.
+        """
+        theirs_all = checkpoint.get("run_config") if isinstance(checkpoint, Mapping) else None
+        if not isinstance(theirs_all, Mapping) or not all(part in theirs_all for part in self.networks):
+            raise ValueError(f"the checkpoint was not written by encodec-lab's {self.what} training")
+        for part in self.networks:
+            theirs, mine = theirs_all[part], self.run_config[part]
+            if differing := sorted(
+                key for key in theirs.keys() | mine.keys() if theirs.get(key) != mine.get(key)
+            ):
+                raise ValueError(
+                    f"the checkpoint is of another {part}; it differs in "
+                    + ", ".join(f"{key} ({theirs.get(key)} there, {mine.get(key)} here)" for key in differing)
+                )
+
+    @torch.no_grad()
+    def _reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> Tensor:
+        """Average the gradients over the ranks in one collective; returns their total norm [].
+
+        Where that is not finite all gradients are set to zero, on every rank alike and without waiting for the device:
+        a single one in Adam's averages, or in the weights, would stay for ever.
+        """
+        gradients = []
+        for parameter in parameters:
+            if parameter.grad is None:  # the decoder alone learns nothing while vectors are gathered, say
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
+        flat_all_reduce_mean_(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        is_finite = torch.isfinite(norm)
+        for gradient in gradients:
+            gradient.copy_(torch.where(is_finite, gradient, 0.0))
+        return norm
+
+    def _optimizers(self) -> list[LightningOptimizer]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _set_learning_rates(self, factor: float) -> None:
+        for optimizer in self._optimizers():
+            for group in optimizer.param_groups:
+                group["lr"] = factor * optimizer.optimizer.defaults["lr"]
+
+    def _log_scalars(self, prefix: str, values: Mapping[str, Tensor | float]) -> None:
+        self.log_dict({f"{prefix}/{name}": torch.as_tensor(value).detach() for name, value in values.items()})
