@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench clean
+.PHONY: help venv demo test tests check format bench fuzz clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,11 @@ demo: $(VENV)/installed-codec  ## Train a small codec on real audio, use it and 
 
 test: $(VENV)/installed-codec $(VENV)/installed-tests  ## Run all tests (WORKERS=2 processes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+tests: test
+
+fuzz: $(VENV)/installed-codec $(VENV)/installed-tests  ## Feed a hundred thousand damaged streams to the readers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/fuzz
 
 check: $(VENV)/installed-codec $(VENV)/installed-tests  ## Lint, formatting and types, changing nothing
 	$(BIN)/ruff check .

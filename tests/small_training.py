@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
-from small_quantizer import learning
+from small_quantizer import SETTINGS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -16,6 +16,7 @@ from encodec_lab.discriminators.ms_stft import MultiScaleStftDiscriminator
 from encodec_lab.losses import LossBalancer, MultiScaleMelLoss, WaveformL1Loss
 from encodec_lab.models.config import ENCODEC_24KHZ
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.quantization.residual_vq import CodebookLearning
 from encodec_lab.training.codec_module import CodecTraining
 from encodec_lab.training.start import start_networks_
 
@@ -40,7 +41,6 @@ VECTORS_PER_STEP = 60
 def codec_training(kind: type[CodecTraining] = CodecTraining, **changes: Any) -> CodecTraining:
     """`CodecTraining` of a tiny codec; codebooks start at the first step, the discriminator learns at every one."""
     torch.manual_seed(0)
-    codebook_learning = changes.pop("codebook_learning", FAST_START)
     settings: dict[str, Any] = {
         "codec": EncodecModel(CONFIG),
         "discriminator": MultiScaleStftDiscriminator([64], num_filters=2, leaky_relu_slope=0.2),
@@ -51,6 +51,7 @@ def codec_training(kind: type[CodecTraining] = CodecTraining, **changes: Any) ->
             decay=0.999,
             min_norm=1e-8,
         ),
+        "codebook_learning": CodebookLearning(**(SETTINGS | changes.pop("codebook_learning", FAST_START))),
         "commitment_weight": 1.0,
         "generator_optimizer": lambda parameters: torch.optim.Adam(parameters, 1e-3),
         "discriminator_optimizer": lambda parameters: torch.optim.Adam(parameters, 1e-3),
@@ -62,7 +63,6 @@ def codec_training(kind: type[CodecTraining] = CodecTraining, **changes: Any) ->
         "run_config": {"model": CONFIG.to_dict(), "discriminator": {"num_filters": 2}},
     }
     settings |= changes
-    learning(settings["codec"].quantizer, **codebook_learning)
     start_networks_(
         settings["codec"],
         settings["discriminator"],

@@ -44,6 +44,37 @@ def test_the_command_can_answer_without_torch() -> None:
     assert "torch" not in _loaded_by("import encodec_lab, encodec_lab.cli.main")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "expected"),
+    [
+        (["--help"], 0, "-b KBPS"),
+        (["--version"], 0, "encodec-lab 0."),
+        (["--nonsense", "a.wav"], 2, "unrecognized arguments: --nonsense"),
+        (["a.wav", "b.wav", "c.wav"], 2, "several inputs need --output-dir DIR"),
+        (["nowhere.wav"], 1, "encodec: input file nowhere.wav does not exist\n"),
+        (["--output-dir", "out", "nowhere"], 1, "encodec: input nowhere does not exist\n"),
+        (["here.txt", "out.mp3"], 1, "encodec: output file out.mp3 must end in .ecdc or .wav\n"),
+        (["here.txt", "here.ecdc"], 1, "encodec: output file here.ecdc exists; use -f / --force"),
+    ],
+)
+def test_help_and_refusals_come_before_torch(
+    arguments: list[str], status: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("here.txt", "here.ecdc"):
+        (tmp_path / name).touch()
+    program = f"""
+import sys
+from encodec_lab.cli.main import main
+status = main({arguments})
+assert not {{"torch", "numpy", "soundfile"}} & sys.modules.keys()
+sys.exit(status)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert expected in done.stdout + done.stderr
+
+
 @pytest.mark.slow
 def test_import_takes_little_longer_than_torch_and_torchaudio() -> None:
     """Processor time, the least of several runs in turn, so that other work on the machine matters little."""

@@ -1,5 +1,8 @@
 """`compress` and `decompress`: parity with the reference in both directions, and refusals."""
 
+import dataclasses
+import io
+import socket
 import sys
 import warnings
 from pathlib import Path
@@ -7,14 +10,20 @@ from types import ModuleType
 
 import pytest
 import torch
-from small_codec import SMALL_24KHZ, random_codec, random_wav
+from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec, random_wav
 
-from encodec_lab.bitstream.compress import compress, decompress
+from encodec_lab.bitstream.compress import compress, decompress, decompress_from_file
+from encodec_lab.bitstream.stream_reader import StreamReader
+from encodec_lab.bitstream.stream_writer import write_blocks
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.identity import module_identity
 from encodec_lab.types import EcdcError
 
 # Frame and segment borders, and lengths at which the reference over-counts frames when it reads (6720, 13440).
+RECORD_LENGTHS = [
+    2, 319, 320, 321, 24_000, 24_001, 47_520, 48_000, 48_001, 95_040, 95_520, 95_521, 190_180, 200_000,
+]  # fmt: skip
 LENGTHS = [1, 7, 319, 320, 321, 6_720, 13_440, 24_001, 47_520, 47_521, 48_000, 52_345]
 
 
@@ -106,14 +115,111 @@ def test_bad_waveforms(wav: torch.Tensor, message: str) -> None:
 def test_what_the_model_cannot_do_is_refused() -> None:
     model = random_codec(SMALL_24KHZ)
     with pytest.raises(ValueError, match="'small_24khz' has no language model"):
+        compress(model, random_wav(1, 320), use_lm=True, format="v0")
+    with pytest.raises(ValueError, match="'small_24khz' has no .*language model"):
         compress(model, random_wav(1, 320), use_lm=True)
-    with pytest.raises(ValueError, match="format 'v1' is not available"):
-        compress(model, random_wav(1, 320), format="v1")
-    assert compress(model, random_wav(1, 320), format="v0") == compress(model, random_wav(1, 320))
+    for format in ("v2", "V1", ""):
+        with pytest.raises(ValueError, match=f"format '{format}' is not available; use 'v0', 'v1' or None"):
+            compress(model, random_wav(1, 320), format=format)
+
+
+def test_formats() -> None:
+    """None is the reference's for Meta's models, and ours for all others."""
+    model = random_codec(SMALL_24KHZ)
+    wav = random_wav(1, 320)
+    streams = {format: compress(model, wav, format=format) for format in ("v0", "v1", None)}
+    assert [streams[format][:5] for format in ("v0", "v1")] == [b"ECDC\0", b"ECDC\1"]
+    assert streams[None] == streams["v1"]
+    for name in ("encodec_24khz", "encodec_48khz"):
+        model.name = name
+        assert compress(model, wav)[:5] == b"ECDC\0"
+        assert compress(model, wav, format="v1")[:5] == b"ECDC\1"
+
+
+@pytest.mark.parametrize("num_samples", RECORD_LENGTHS)
+def test_v1_gives_what_the_model_gives(codec: EncodecModel, num_samples: int) -> None:
+    wav = random_wav(codec.channels, num_samples)
+    for kbps in codec.target_bandwidths[:2]:
+        with codec.at_bandwidth(kbps), torch.no_grad():
+            decoded, sample_rate = decompress(compress(codec, wav, format="v1"), model=codec)
+            expected = codec.decode(codec.encode(wav[None]))[0, :, :num_samples]
+        assert sample_rate == codec.sample_rate
+        assert decoded.shape == wav.shape
+        assert torch.allclose(decoded, expected, rtol=0, atol=1e-5)
+
+
+class Dribble:
+    """A pipe that gives one to three bytes at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._position = 0
+
+    def read(self, size: int, /) -> bytes:
+        start = self._position
+        self._position = min(start + min(size, 1 + start % 3), len(self._content))
+        return self._content[start : self._position]
+
+
+@pytest.mark.parametrize("format", ["v0", "v1"])
+def test_streams_from_a_pipe_in_dribbles(codec: EncodecModel, format: str) -> None:
+    data = compress(codec, random_wav(codec.channels, 50_000), format=format)
+    assert torch.equal(decompress_from_file(Dribble(data), model=codec)[0], decompress(data, model=codec)[0])
+
+
+def test_a_stream_from_a_socket() -> None:
+    """Samples of the first records are there before the last ones have been sent."""
+    codec = random_codec(SMALL_24KHZ)
+    data = compress(codec, random_wav(1, 12 * 24_000))
+    near, far = socket.socketpair()
+    with near, far, near.makefile("rb", buffering=0) as file:
+        far.sendall(data[:-200])
+        pieces = StreamReader(file, model=codec).pieces()
+        first = [next(pieces)]
+        far.sendall(data[-200:])
+        far.close()
+        wav = torch.cat([*first, *pieces], dim=-1)
+    assert torch.equal(wav, decompress(data, model=codec)[0])
+
+
+def test_another_model_is_named_with_its_identity() -> None:
+    codec, other = random_codec(SMALL_24KHZ), random_codec(SMALL_24KHZ, seed=1)
+    data = compress(codec, random_wav(1, 320))
+    ours, theirs = (module_identity(model)[:16] for model in (codec, other))
+    with pytest.raises(
+        EcdcError, match=f"'small_24khz' with identity {ours}, but .* identity {theirs}; .* --model .*model="
+    ):
+        decompress(data, model=other)
+    with pytest.raises(EcdcError, match=f"'small_24khz' with identity {ours}, which is none of .* --model"):
+        decompress(data)
+
+
+def test_a_model_that_is_given_stays_on_its_device() -> None:
+    codec = random_codec(SMALL_24KHZ)
+    for format in ("v0", "v1"):
+        data = compress(codec, random_wav(1, 320), format=format)
+        reader = StreamReader(io.BytesIO(data), "meta", load=lambda name, identity: codec)
+        assert reader.model.device == torch.device("cpu")
+
+
+def test_a_lost_record_of_a_codec_with_segments_that_does_not_normalise() -> None:
+    codec = random_codec(dataclasses.replace(SMALL_48KHZ, normalize=False))
+    file = io.BytesIO()
+    write_blocks(file, codec, [random_wav(2, 4 * 47_520)], record_s=1.0)
+    whole, _ = decompress(file.getvalue(), model=codec)
+    damaged = bytearray(file.getvalue())
+    damaged[3 * len(damaged) // 8] ^= 1
+    reader = StreamReader(io.BytesIO(damaged), model=codec, salvage=True)
+    saved = torch.cat(list(reader.pieces()), dim=-1)
+    assert reader.lost == [(47_520, 47_520)]
+    assert saved.shape == whole.shape
+    assert not saved[:, 47_520 : 2 * 47_520].any()
+    assert torch.allclose(saved[:, :47_520], whole[:, :47_520], atol=1e-6)
+    assert torch.allclose(saved[:, 2 * 47_520 + 480 :], whole[:, 2 * 47_520 + 480 :], atol=1e-6)
 
 
 def test_a_stream_of_an_unknown_model_says_how_to_name_it() -> None:
-    stream = compress(random_codec(SMALL_24KHZ), random_wav(1, 320))
+    stream = compress(random_codec(SMALL_24KHZ), random_wav(1, 320), format="v0")
     with pytest.raises(
         EcdcError, match="'small_24khz', which is none of encodec_24khz, encodec_48khz; .*--model"
     ):
@@ -132,7 +238,7 @@ def test_a_name_in_a_stream_is_never_a_path(tmp_path: Path, monkeypatch: pytest.
 
 def test_samples_that_are_not_finite_are_not_returned() -> None:
     model = random_codec(SMALL_24KHZ)
-    stream = compress(model, random_wav(1, 320))
+    stream = compress(model, random_wav(1, 320), format="v0")  # v1 would see that it is another model
     model.quantizer.codebooks[0].embed.fill_(torch.nan)
     with pytest.raises(EcdcError, match="not finite"):
         decompress(stream, model=model)

@@ -62,7 +62,7 @@ class Reference:
 
         for model in (self.codec, self.stand_in):
             model.set_target_bandwidth(kbps)
-        stream = compress(self.codec, wav, use_lm=True)
+        stream = compress(self.codec, wav, use_lm=True, format="v0")
         assert stream == reference_compress(self.stand_in, wav, use_lm=True)
         decoded, sample_rate = decompress(stream, model=self.codec)
         with torch.no_grad():
@@ -132,7 +132,7 @@ def test_every_bandwidth_up_to_ten_seconds(
 
 def test_exact_header_and_flag() -> None:
     codec = _codec_with_lm(SMALL_24KHZ)
-    stream = compress(codec, random_wav(1, 640), use_lm=True)
+    stream = compress(codec, random_wav(1, 640), use_lm=True, format="v0")
     size = int.from_bytes(stream[5:9], "big")
     assert stream[9 : 9 + size] == b'{"m": "small_24khz", "al": 640, "nc": 13, "lm": true}'
 
@@ -142,7 +142,7 @@ def test_every_segment_starts_the_language_model_anew() -> None:
     first_codes = []
     lm = codec.get_lm_model()
     lm.register_forward_pre_hook(lambda _, inputs: first_codes.append((inputs[1] is None, inputs[2])))
-    compress(codec, random_wav(2, 100_000), use_lm=True)
+    compress(codec, random_wav(2, 100_000), use_lm=True, format="v0")
     starts = [index for index, (no_states, offset) in enumerate(first_codes) if no_states and offset == 0]
     assert starts == [0, 150, 300]
 
@@ -151,20 +151,20 @@ def test_files_and_pieces() -> None:
     codec = _codec_with_lm(SMALL_24KHZ)
     wav = random_wav(1, 3_000)
     file = io.BytesIO()
-    compress_to_file(codec, wav, file, use_lm=True)
-    assert file.getvalue() == compress(codec, wav, use_lm=True)
+    compress_to_file(codec, wav, file, use_lm=True, format="v0")
+    assert file.getvalue() == compress(codec, wav, use_lm=True, format="v0")
 
     class Pieces(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             return super().read(min(size, 3) if size is not None and size > 0 else size)
 
-    for stream in (file.getvalue(), compress(codec, wav)):
+    for stream in (file.getvalue(), compress(codec, wav, format="v0")):
         pieces, _ = decompress_from_file(Pieces(stream), model=codec)
         assert torch.equal(pieces, decompress(stream, model=codec)[0])
 
 
 def test_a_stream_whose_model_has_no_language_model() -> None:
-    stream = compress(_codec_with_lm(SMALL_24KHZ), random_wav(1, 640), use_lm=True)
+    stream = compress(_codec_with_lm(SMALL_24KHZ), random_wav(1, 640), use_lm=True, format="v0")
     with pytest.raises(EcdcError, match="coded with a language model: model 'small_24khz' has no language"):
         decompress(stream, model=random_codec(SMALL_24KHZ, seed=2))
 
@@ -174,15 +174,15 @@ def test_a_language_model_for_another_codec() -> None:
     lm_config = small_lm_config(SMALL_24KHZ)
     _attach(codec, LMModel(dataclasses.replace(lm_config, codebook_size=32)))
     with pytest.raises(ValueError, match=r"shape \[1, 32, 13, 1\], but .* need \[1, 64, 13, 1\]"):
-        compress(codec, torch.zeros(1, 640), use_lm=True)
+        compress(codec, torch.zeros(1, 640), use_lm=True, format="v0")
     _attach(codec, LMModel(dataclasses.replace(lm_config, num_codebooks=4)))
     with pytest.raises(ValueError, match="has 4 codebooks, got codes of 13"):
-        compress(codec, torch.zeros(1, 640), use_lm=True)
+        compress(codec, torch.zeros(1, 640), use_lm=True, format="v0")
 
 
 def test_another_language_model_does_not_decode() -> None:
     codec = _codec_with_lm(SMALL_24KHZ)
-    stream = compress(codec, random_wav(1, 9_600), use_lm=True)
+    stream = compress(codec, random_wav(1, 9_600), use_lm=True, format="v0")
     _attach(codec, random_lm(small_lm_config(SMALL_24KHZ), seed=9))
     with pytest.raises(EcdcError, match="another language model"):
         decompress(stream, model=codec)
@@ -190,7 +190,9 @@ def test_another_language_model_does_not_decode() -> None:
 
 def test_truncation_and_what_follows_the_end(codec: EncodecModel) -> None:
     with_lm = _codec_with_lm(codec.config)
-    stream = compress(with_lm, random_wav(codec.channels, 48_500 if codec.normalize else 2_000), use_lm=True)
+    stream = compress(
+        with_lm, random_wav(codec.channels, 48_500 if codec.normalize else 2_000), use_lm=True, format="v0"
+    )
     payload_start = 9 + int.from_bytes(stream[5:9], "big")
     step = max(1, (len(stream) - payload_start) // 20)
     for size in [*range(payload_start, len(stream), step), len(stream) - 1]:
@@ -202,7 +204,7 @@ def test_truncation_and_what_follows_the_end(codec: EncodecModel) -> None:
 
 def test_corrupted_payloads_give_audio_or_an_ecdc_error(codec: EncodecModel) -> None:
     with_lm = _codec_with_lm(codec.config)
-    stream = compress(with_lm, random_wav(codec.channels, 2_000), use_lm=True)
+    stream = compress(with_lm, random_wav(codec.channels, 2_000), use_lm=True, format="v0")
     payload_start = 9 + int.from_bytes(stream[5:9], "big")
     draws = torch.Generator().manual_seed(3)
     num_refused = 0

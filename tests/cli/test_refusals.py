@@ -8,9 +8,13 @@ import soundfile
 import torch
 from cli.commands import Capture, fails, run
 
+from encodec_lab.bitstream.inspect import inspect_stream
+from encodec_lab.bitstream.v1 import short_identity
 from encodec_lab.cli import transcode
 from encodec_lab.cli.main import main
-from encodec_lab.models import pretrained
+from encodec_lab.models import pretrained, registry
+from encodec_lab.models.export_folder import write_export
+from encodec_lab.models.registry import load_model
 
 
 def _written(folder: Path) -> list[str]:
@@ -49,14 +53,19 @@ def test_bad_audio(tmp_path: Path, mono_export: Path, capsys: Capture) -> None:
 def test_bad_streams(recording: Path, mono_export: Path, stereo_export: Path, capsys: Capture) -> None:
     compressed = recording.with_name("a.ecdc")
     assert run("--model", mono_export, recording, compressed) == 0
-    assert "made by model 'small_24khz', but the model given is 'small_48khz'" in fails(
-        capsys, "--model", stereo_export, compressed
-    )
+    message = fails(capsys, "--model", stereo_export, compressed)
+    for model, export in (
+        ("was made by model 'small_24khz'", mono_export),
+        ("given is 'small_48khz'", stereo_export),
+    ):
+        assert f"{model} with identity {short_identity(load_model(export)).hex()}" in message
+    assert "by --model" in message
+    assert "small_24khz' with identity" in fails(capsys, compressed)
     assert "none of encodec_24khz, encodec_48khz; name its exported folder by --model" in fails(
         capsys, compressed
     )
     compressed.write_bytes(compressed.read_bytes()[:-1])
-    assert f"{compressed}: the stream ends too soon" in fails(capsys, "--model", mono_export, compressed)
+    assert f"{compressed}: the stream ends at byte" in fails(capsys, "--model", mono_export, compressed)
     compressed.write_bytes(b"")
     assert f"{compressed}: the stream ends after 0 bytes" in fails(capsys, "--model", mono_export, compressed)
     assert sorted(path.name for path in recording.parent.iterdir()) == ["a.ecdc", "take.one.wav"]
@@ -66,7 +75,10 @@ def test_what_the_model_does_not_offer(recording: Path, mono_export: Path, capsy
     assert "does not offer 7 kbps; choose one of 0.9, 1.8, 6" in fails(
         capsys, "--model", mono_export, "-b", "7", recording
     )
-    assert "has no language model" in fails(capsys, "--model", mono_export, "--lm", recording)
+    for format in ("v0", "v1"):
+        assert "language model" in fails(
+            capsys, "--model", mono_export, "--format", format, "--lm", recording
+        )
     assert "no model 'nonsense'" in fails(capsys, "--model", "nonsense", recording)
     assert not list(recording.parent.glob("*.ecdc"))
 
@@ -77,14 +89,53 @@ def test_hq_refuses_the_lowest_bandwidth_before_anything_is_fetched(recording: P
     )
 
 
-def test_without_weights_and_network(
-    recording: Path, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _cut_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Meta's weights are neither cached nor to be had."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setattr(pretrained, "ROOT_URL", "http://127.0.0.1:9/")  # the discard port: nothing answers
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+def test_without_weights_and_network(
+    recording: Path, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _cut_off(monkeypatch, tmp_path)
+    monkeypatch.setattr(registry, "BUNDLED_MODELS", tmp_path / "none")
     assert "cannot download http://127.0.0.1:9/encodec_24khz-d7cc33bc.th" in fails(capsys, recording)
+
+
+@pytest.mark.parametrize("options", [(), ("--hq",)], ids=["24khz", "hq"])
+def test_the_bundled_model_takes_the_place_of_metas(
+    recording: Path,
+    mono_export: Path,
+    stereo_export: Path,
+    capsys: Capture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+) -> None:
+    """Saying so in one line; streams name it, and it is found by that name."""
+    _cut_off(monkeypatch, tmp_path)
+    for export, name in ((mono_export, "lab_24khz"), (stereo_export, "lab_48khz")):
+        codec = load_model(export)
+        codec.name = name
+        write_export(tmp_path / "bundled" / name, codec, {}, "")
+    monkeypatch.setattr(registry, "BUNDLED_MODELS", tmp_path / "bundled")
+    assert run(*options, recording) == 0
+    out, err = capsys.readouterr()
+    number = "48" if options else "24"
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith(
+        f"encodec: compressing with the bundled model lab_{number}khz, because cannot download http"
+    )
+    compressed = recording.with_name("take.one.ecdc")
+    with compressed.open("rb") as file:
+        info = inspect_stream(file)
+    assert (info.model, info.format) == (f"lab_{number}khz", "v1")
+    assert run(compressed) == 0
+    assert capsys.readouterr() == ("", "")
+    assert recording.with_name("take.one_decompressed.wav").exists()
 
 
 def test_one_bad_file_among_several(
@@ -115,6 +166,8 @@ def test_inputs_that_would_overwrite_each_other(recording: Path, tmp_path: Path,
         ["--format", "v9", "a.wav"],
         ["--hq", "--model", "x", "a.wav"],
         ["."],
+        ["--json", "a.wav"],
+        ["--output-dir", "b", "-"],
     ],
 )
 def test_bad_usage(arguments: list[str], capsys: Capture) -> None:
@@ -149,5 +202,6 @@ def test_running_out_of_memory_is_one_line(
     def fail(*_: object, **__: object) -> bytes:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory\nmore\n")
 
-    monkeypatch.setattr(transcode, "compress", fail)
+    monkeypatch.setattr(transcode, "write_blocks", fail)
     assert "can't allocate memory more" in fails(capsys, "--model", mono_export, recording)
+    assert [path.name for path in recording.parent.iterdir()] == ["take.one.wav"]

@@ -8,7 +8,7 @@ import soundfile
 import torch
 from small_codec import random_wav
 
-from encodec_lab.data.audio_blocks import convert_blocks, read_blocks
+from encodec_lab.data.audio_blocks import convert_blocks, AudioBlocks
 from encodec_lab.data.audio_file import AudioFileError
 from encodec_lab.data.convert import convert_audio
 from encodec_lab.data.converted_audio import read_converted
@@ -40,7 +40,7 @@ def test_blocks_of_any_length_equal_the_whole(from_hz, to_hz, channels, target_c
 def test_files_of_all_kinds(write_noise, suffix):
     path = write_noise(f"noise.{suffix}", 1.3, 48_000 if suffix == "opus" else 44_100, 2)
     whole = read_converted(path, 24_000, 1)
-    blocks = read_blocks(path, 24_000, 1, block_s=0.25)
+    blocks = AudioBlocks(path, 24_000, 1, block_s=0.25)
     assert blocks.num_samples == whole.shape[-1]
     for _ in range(2):  # may be read again
         pieces = list(blocks)
@@ -53,31 +53,31 @@ def test_open_files(write_noise):
     whole = read_converted(path, 24_000, 1)
     with open(path, "rb") as file:
         file.read(10)
-        torch.testing.assert_close(torch.cat(list(read_blocks(file, 24_000, 1, 0.1)), dim=-1), whole)
+        torch.testing.assert_close(torch.cat(list(AudioBlocks(file, 24_000, 1, 0.1)), dim=-1), whole)
         assert not file.closed
     memory = io.BytesIO(path.read_bytes())
-    torch.testing.assert_close(torch.cat(list(read_blocks(memory, 24_000, 1, 9.0)), dim=-1), whole)
+    torch.testing.assert_close(torch.cat(list(AudioBlocks(memory, 24_000, 1, 9.0)), dim=-1), whole)
 
 
 def test_faults_are_told_with_the_name_of_the_file(tmp_path, write_nan):
     with pytest.raises(AudioFileError, match=r"missing\.wav: no such file"):
-        read_blocks(tmp_path / "missing.wav", 24_000, 1, 1.0)
+        AudioBlocks(tmp_path / "missing.wav", 24_000, 1, 1.0)
     path = tmp_path / "empty.wav"
     path.touch()
     with pytest.raises(AudioFileError, match=r"empty\.wav.*0 bytes"):
-        read_blocks(path, 24_000, 1, 1.0)
+        AudioBlocks(path, 24_000, 1, 1.0)
     with (
         open(path, "rb") as file,
         pytest.raises(AudioFileError, match=r"empty\.wav: cannot be read as audio"),
     ):
-        read_blocks(file, 24_000, 1, 1.0)
+        AudioBlocks(file, 24_000, 1, 1.0)
     with pytest.raises(AudioFileError, match=r"bad\.wav: holds NaN"):
-        list(read_blocks(write_nan("bad.wav"), 24_000, 1, 1.0))
+        list(AudioBlocks(write_nan("bad.wav"), 24_000, 1, 1.0))
     path = tmp_path / "cut.flac"
     soundfile.write(path, np.random.default_rng(0).standard_normal(100_000) / 10, 24_000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(AudioFileError, match=r"cut\.flac"):
-        list(read_blocks(path, 24_000, 1, 1.0))
+        list(AudioBlocks(path, 24_000, 1, 1.0))
 
 
 def test_a_pipe_is_refused():
@@ -88,15 +88,15 @@ def test_a_pipe_is_refused():
             return False
 
     with pytest.raises(AudioFileError, match="<stdin>: cannot be rewound"):
-        read_blocks(Pipe(b"RIFF"), 24_000, 1, 1.0)
+        AudioBlocks(Pipe(b"RIFF"), 24_000, 1, 1.0)
 
 
 def test_wrong_arguments_are_refused(write_noise):
     path = write_noise("noise.wav", 0.1)
     for block_s in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="block_s"):
-            read_blocks(path, 24_000, 1, block_s)
+            AudioBlocks(path, 24_000, 1, block_s)
     with pytest.raises(ValueError, match="0 Hz"):
-        read_blocks(path, 0, 1, 1.0)
+        AudioBlocks(path, 0, 1, 1.0)
     with pytest.raises(ValueError, match="3 channels"):
-        read_blocks(path, 24_000, 3, 1.0)
+        AudioBlocks(path, 24_000, 3, 1.0)

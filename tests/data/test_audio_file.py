@@ -125,3 +125,25 @@ def test_a_wav_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_wav(path, torch.zeros(1, 10), 24_000)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path):
+    """In a process of its own, whose files may not grow: nothing else is to be said on standard error."""
+    program = f"""
+import resource, torch
+from encodec_lab.data.audio_file import write_wav_pieces
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    write_wav_pieces({str(tmp_path / "out.wav")!r}, (torch.zeros(1, 10_000) for _ in range(9)), 24_000)
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    assert result.stdout == f"{tmp_path / 'out.wav'} cannot be written to the end; is the disk full?\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_folder_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        write_wav(tmp_path / "nowhere/out.wav", torch.zeros(1, 10), 24_000)

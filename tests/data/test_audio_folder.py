@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -44,3 +45,20 @@ def test_a_folder_within_can_be_left_out(tmp_path, left_out, expected):
     (tmp_path / "set/out/b.wav").touch()
     found = find_below(tmp_path / "set", left_out=tmp_path / left_out)
     assert [path.relative_to(tmp_path / "set").as_posix() for path in found] == expected
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    """Root may read all folders, so the refusal is made here."""
+    (tmp_path / "open").mkdir()
+    locked = tmp_path / "open/locked"
+    locked.mkdir()
+    scandir = os.scandir
+
+    def refusing(path):
+        if os.fspath(path) == str(locked):
+            raise PermissionError(errno.EACCES, "Permission denied", str(locked))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(PermissionError, match="Permission denied: .*open/locked"):
+        find_below(tmp_path)

@@ -18,6 +18,13 @@ def test_clips_are_cut_converted_and_named(write_noise, tmp_path):
     torch.testing.assert_close(music, convert_audio(*read_whole(path), 24_000, 1))
 
 
+def test_clips_that_differ_in_their_suffix_alone_keep_it(write_noise, tmp_path):
+    for name in ("a.wav", "a.flac", "b.wav"):
+        write_noise(f"valid/{name}", 0.1)
+    clips = ClipDataset(load_sources(tmp_path / "valid", 0.0), 1.0, 24_000, 1, 0.0)
+    assert [clips[index][1] for index in range(3)] == ["a.flac", "a.wav", "b"]
+
+
 def test_bad_clips_are_found_at_the_start(write_noise, write_nan, tmp_path):
     write_noise("valid/a.wav")
     write_nan("valid/b.wav")

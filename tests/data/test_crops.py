@@ -22,7 +22,8 @@ def folder(write_noise, tmp_path):
 
 
 def dataset(spec, seed=0, num_samples=12_000, channels=1, **arguments):
-    return CropDataset(load_sources(spec, 0.5), num_samples, 24_000, channels, seed, **arguments)
+    settings = {"silence_db": None, "max_redraws": 8, "augment": None} | arguments
+    return CropDataset(load_sources(spec, 0.5), num_samples, 24_000, channels, seed, **settings)
 
 
 def test_a_crop_depends_on_seed_and_index_alone(folder):
@@ -156,4 +157,4 @@ def test_impossible_arguments_are_refused(folder):
         with pytest.raises(ValueError, match=str(next(iter(arguments.values())))):
             dataset(folder, **arguments)
     with pytest.raises(ValueError, match="23999"):
-        CropDataset(load_sources(folder, 0.0), 100, 23_999, 1, 0)
+        CropDataset(load_sources(folder, 0.0), 100, 23_999, 1, 0, silence_db=None, max_redraws=8, augment=None)

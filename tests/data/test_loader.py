@@ -3,7 +3,7 @@ from itertools import islice
 import pytest
 import torch
 
-from encodec_lab.data.audio_file import BadAudioWarning
+from encodec_lab.data.audio_file import AudioFileError, BadAudioWarning
 from encodec_lab.data.crops import CropDataset
 from encodec_lab.data.loader import ResumableLoader
 from encodec_lab.data.manifest import load_sources
@@ -17,7 +17,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:User
 def crops(write_noise, tmp_path):
     write_noise("set/1.wav", 2.0)
     write_noise("set/2.wav", 2.0)
-    return CropDataset(load_sources(tmp_path / "set", 0.0), 100, 24_000, 1, seed=0)
+    return dataset(tmp_path / "set")
+
+
+def dataset(folder):
+    sources = load_sources(folder, 0.0)
+    return CropDataset(sources, 100, 24_000, 1, seed=0, silence_db=None, max_redraws=8, augment=None)
 
 
 def loader(
@@ -87,7 +92,7 @@ def test_bad_files_are_named_once_each(write_noise, write_nan, tmp_path, num_wor
         write_noise(f"set/{i}.wav", 1.0)
     write_nan("set/bad1.wav", 1.0)
     write_nan("set/bad2.wav", 1.0)
-    crops = CropDataset(load_sources(tmp_path / "set", 0.0), 100, 24_000, 1, seed=0)
+    crops = dataset(tmp_path / "set")
     batches = loader(crops, num_workers, num_batches=20, max_bad_share=0.5)
     with pytest.warns(BadAudioWarning) as caught:
         wav = torch.cat(list(batches))
@@ -98,6 +103,18 @@ def test_bad_files_are_named_once_each(write_noise, write_nan, tmp_path, num_wor
     with pytest.warns(BadAudioWarning), pytest.raises(ValueError, match=r"2 of 6 .*bad"):
         list(strict)
     strict.close()
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_failure_reads_the_same_from_a_worker(write_nan, tmp_path, num_workers):
+    write_nan("set/bad.wav", 1.0)
+    batches = loader(dataset(tmp_path / "set"), num_workers)
+    with pytest.raises(AudioFileError) as caught:
+        next(iter(batches))
+    batches.close()
+    bad = tmp_path / "set/bad.wav"
+    message = f"{bad.parent}: 32 reads failed for one crop, last: {bad}: holds NaN or infinite samples"
+    assert str(caught.value) == message
 
 
 def test_a_negative_number_of_workers_is_refused(crops):

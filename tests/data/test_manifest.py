@@ -27,6 +27,7 @@ def test_manifests_name_files_relative_to_their_folder(write_noise, tmp_path, ki
         ("m.csv", "file\n1.wav\n", "'path' column"),
         ("m.jsonl", '{"path": "a.wav"}\n{"path"\n', "line 2"),
         ("m.jsonl", '{"file": "a.wav"}\n', "'path'"),
+        ("m.csv", "path\n1.wav\n" + "x" * 200_000, "m.csv, line 3: not CSV"),
         ("m.txt", "\n", "names no audio"),
         ("m.yaml", "path: x", "manifest"),
     ],

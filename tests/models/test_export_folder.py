@@ -75,8 +75,11 @@ def test_what_is_no_export_is_left_alone(export: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not an export of ours"):
         write_export(foreign, model, {}, "")
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="no plain folder"):
+    with pytest.raises(ValueError, match="no empty folder"):
         write_export(tmp_path / "file", model, {}, "")
+    (tmp_path / "link").symlink_to(export)
+    with pytest.raises(ValueError, match="no empty folder"):
+        write_export(tmp_path / "link", model, {}, "")
     assert (foreign / "config.json").read_text() == '{"model_type": "bert"}'
 
 
@@ -92,6 +95,15 @@ def test_a_failed_export_leaves_the_earlier_one(export: Path, monkeypatch: pytes
     assert (export / "config.json").read_bytes() == before
     assert read_export(export).name == "small_24khz"
     assert [path.name for path in export.parent.iterdir()] == ["export"]
+
+
+@pytest.mark.parametrize("name", ["encodec_24khz", "encodec_48khz"])
+def test_the_names_of_metas_codecs_are_taken(tmp_path: Path, name: str) -> None:
+    model = random_codec(SMALL_24KHZ)
+    model.name = name
+    with pytest.raises(ValueError, match=f"streams of a codec named {name} would be decoded by Meta's weights"):
+        write_export(tmp_path / "export", model, {}, "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_useless_models_and_provenance_are_refused(tmp_path: Path) -> None:

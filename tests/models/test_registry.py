@@ -49,6 +49,8 @@ def test_a_published_name(monkeypatch: pytest.MonkeyPatch, config: CodecConfig) 
 def test_a_bundled_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert list_model_names()[:2] == ["encodec_24khz", "encodec_48khz"]
     write_export(tmp_path / "small_24khz", random_codec(SMALL_24KHZ), {}, "")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "README.md").write_text("About these models")
     monkeypatch.setattr(registry, "BUNDLED_MODELS", tmp_path)
     assert list_model_names() == ["encodec_24khz", "encodec_48khz", "small_24khz"]
     assert load_model("small_24khz").config == SMALL_24KHZ

@@ -254,7 +254,7 @@ def test_older_folders_with_pickled_weights_in_half_precision(folder: Path) -> N
 def test_nothing_but_tensors_is_unpickled(folder: Path) -> None:
     _remove(folder)
     torch.save({"weights": Path("somewhere")}, folder / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="cannot be read as a PyTorch state dict"):
+    with pytest.raises(ValueError, match="cannot be read as a PyTorch file"):
         read_transformers(folder)
 
 

@@ -203,3 +203,43 @@ def test_the_seed_alone_decides_the_draws():
 def test_settings_out_of_range(setting, value):
     with pytest.raises(ValueError, match=rf"{setting}.* got {value}"):
         learning(ResidualVectorQuantizer(1, 2, 3), **{setting: value})
+
+
+@pytest.mark.parametrize("fault", [torch.nan, torch.inf, 1e30])
+def test_nothing_is_learned_of_vectors_that_are_not_finite(fault):
+    """Not even at the start: one of them in a running mean would stay there for ever."""
+
+    def damaged(step: int) -> Tensor:
+        x = latent(step)
+        x[step % BATCH, 0, 3] = fault
+        return x
+
+    quantizer = new_quantizer()
+    for step in range(3):
+        quantizer.quantize_for_training(damaged(step), NUM_CODEBOOKS, draw_seed=step)
+    assert [vectors.shape[0] for vectors in quantizer.gathered_vectors()] == [59] * 3 or quantizer.started
+    for step in range(3, 40):  # long enough for codes to die, and to take the place of vectors
+        result = quantizer.quantize_for_training(damaged(step), NUM_CODEBOOKS, draw_seed=step)
+        assert result.counts.sum(1).tolist()[0] == BATCH * FRAMES - 1
+    for name, tensor in quantizer.state_dict().items():
+        assert tensor.abs().max() < 1e4, name
+    errors = [
+        (quantizer.decode(quantizer.encode(latent(100), k)) - latent(100)).square().mean() for k in (1, 3)
+    ]
+    assert errors[0] < 0.3 * latent(100).square().mean()
+    assert errors[1] < errors[0]
+
+
+def test_a_dead_code_does_not_take_the_place_of_a_vector_that_is_not_finite():
+    codebook = started_quantizer().codebooks[0]
+    codebook.cluster_size[2] = 0.0
+    entries = codebook.embed.clone()
+    counts = torch.full((SIZE,), 4.0)
+    counts[2] = 0
+    candidates = torch.full((SIZE, DIMENSION), 9.0)
+    candidates[2, 1] = torch.nan
+    codebook.update(counts, entries * counts.unsqueeze(1), candidates)
+    assert codebook.embed.isfinite().all()
+    assert codebook.cluster_size[2] == 0
+    codebook.update(counts, entries * counts.unsqueeze(1), torch.full((SIZE, DIMENSION), 9.0))
+    assert torch.equal(codebook.embed[2], torch.full((DIMENSION,), 9.0))

@@ -1,6 +1,7 @@
 """The real configuration files: each experiment is what its header says, and runs once it is shrunk."""
 
 import dataclasses
+import inspect
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from small_run import REPOSITORY, compose, shrunk, start_program
 
 from encodec_lab.evaluation.training_log import read_training_records
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
+from encodec_lab.training import loop
+from encodec_lab.training.codec_module import CodecTraining
 from encodec_lab.training.config import resolved
 from encodec_lab.training.run import build_trainer, train
 
@@ -34,8 +37,11 @@ def test_promised_experiments_are_there():
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_experiment_runs(experiment, noise_folder, tmp_path):
     settings = shrunk(noise_folder, bandwidths=bandwidths_of(experiment))
-    if not compose(f"experiment={experiment}", "data.train=x", "output_dir=x").discriminator:
+    config = compose(f"experiment={experiment}", "data.train=x", "output_dir=x")
+    if not config.discriminator:
         settings = [setting for setting in settings if not setting.startswith("discriminator.")]
+    if OmegaConf.is_missing(config, "init_from"):
+        settings.append("init_from=null")
     trainer = train(compose(f"experiment={experiment}", *settings, f"output_dir={tmp_path}"))
     assert trainer.global_step == 2
     module = trainer.lightning_module
@@ -63,6 +69,54 @@ def test_experiment_is_small_and_says_how_to_run_it(experiment):
     assert len(settings) <= 30
     assert any(f"python train.py experiment={experiment}" in line for line in header)
     assert any("Hardware:" in line for line in header)
+
+
+def test_the_second_phase_of_the_bundled_codec_goes_on_from_the_first(noise_folder, tmp_path):
+    settings = shrunk(noise_folder)
+    alone = [setting for setting in settings if not setting.startswith("discriminator.")]
+    train(compose("experiment=lab_24khz", *alone, f"output_dir={tmp_path / 'first'}"))
+    first = tmp_path / "first/checkpoints/last.ckpt"
+    second = ("experiment=lab_24khz_adversarial", *settings, f"output_dir={tmp_path / 'second'}")
+    with pytest.raises(ValueError, match="settings init_from have no value"):
+        train(compose(*second))
+    module = train(compose(*second, f"init_from={first}")).lightning_module
+    assert module.discriminator is not None
+    assert module.codec.name == "lab_24khz"
+    shares = module.balancer.shares
+    assert 0 < shares["adversarial"] + shares["feature_matching"] < 0.5
+
+
+def test_each_node_is_what_its_target_builds():
+    config = compose("experiment=tiny", "data.train=x", "output_dir=x")
+    learning = instantiate(config.codec_training.codebook_learning)
+    assert (learning.decay, learning.kmeans_iterations) == (0.99, 10)
+    parameters = inspect.signature(CodecTraining).parameters
+    assert {name for name in config.codec_training if not str(name).startswith("_")} <= set(parameters)
+
+
+@pytest.mark.parametrize("model", ["encodec_24khz", "encodec_48khz"])
+def test_a_published_name_is_for_metas_weights_alone(model, noise_folder, tmp_path):
+    """Version 0 of the stream format knows weights by the codec's name alone."""
+    message = f"model.name={model}: streams of a codec named {model} would be decoded by Meta's weights"
+    settings = [f"data.train={noise_folder / 'train'}", f"output_dir={tmp_path / 'run'}"]
+    with pytest.raises(ValueError, match=message):
+        train(compose(f"model={model}", *settings))
+    assert not (tmp_path / "run").exists()
+
+
+def test_wandb_is_finished_when_the_training_fails(noise_folder, tmp_path, monkeypatch):
+    finished = []
+    monkeypatch.setattr(loop.wandb, "finish", lambda: finished.append(True))
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(CodecTraining, "training_step", fail)
+    wandb_logger = ["logger=wandb", "logger.wandb.offline=true", "~callbacks.samples"]
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with pytest.raises(OSError, match="disk full"):
+        train(compose("experiment=tiny", *shrunk(noise_folder), *wandb_logger, f"output_dir={tmp_path}"))
+    assert finished == [True]
 
 
 @pytest.mark.parametrize("experiment", PAPER)
@@ -159,12 +213,18 @@ def test_missing_settings_are_named():
         ("+losses.balancer.weights.foo=1", "the balancer has weights for adversarial, feature_matching, foo"),
         ("ckpt_path=last", "ckpt_path=last"),
         ("ckpt_path=nowhere.ckpt", "nowhere.ckpt"),
+        ("data.train=unreadable.csv", "unreadable.csv"),
+        ("data.train=bad.csv", "bad.csv, line 2: not CSV"),
+        ("ckpt_path=bad.csv", "ckpt_path=bad.csv: bad.csv cannot be read as a PyTorch file"),
         ("seed=${sead}", "sead"),
     ],
 )
 def test_a_mistake_is_one_line_before_any_training(
     run_script, noise_folder, tmp_path, capsys, mistake, words
 ):
+    (tmp_path / "unreadable.csv").mkdir()  # root may read any file, but no folder as one
+    (tmp_path / "unreadable.csv/loop").symlink_to("loop")
+    (tmp_path / "bad.csv").write_text("path\n" + "x" * 200_000)
     code = run_script("train.py", "experiment=tiny", *shrunk(noise_folder), mistake)
     said = capsys.readouterr()
     assert code == 1
@@ -173,7 +233,7 @@ def test_a_mistake_is_one_line_before_any_training(
     assert words in said.err
     assert "Traceback" not in said.err + said.out
     files = {path.name for path in tmp_path.rglob("*") if path.is_file() and ".hydra" not in path.parts}
-    assert files <= {"train.log"}
+    assert files <= {"train.log", "bad.csv"}
 
 
 def test_multirun_runs_every_job(run_script, noise_folder, tmp_path):

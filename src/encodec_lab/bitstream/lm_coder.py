@@ -112,7 +112,7 @@ def _pull(decoders: list[RangeDecoder], cumulative: torch.Tensor) -> Codes:
     """One code [R, group] from each stream with each of its tables [R, group, V]."""
     num_streams, num_tables, size = cumulative.shape
     sizes = [size] * num_tables
-    flat = memoryview(cumulative.cpu().numpy().reshape(-1))
+    flat = cumulative.cpu().numpy().reshape(-1).data
     step = num_tables * size
     return np.array(
         [decoder.pull(flat[row * step : (row + 1) * step], sizes) for row, decoder in enumerate(decoders)],

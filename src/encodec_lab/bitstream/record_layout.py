@@ -58,12 +58,7 @@ class RecordLayout:
         if not is_last:
             return [-(-self.segment_length // self.hop_length)] * (num_samples // self.unit)
         sizes = segments.lengths(num_samples, self.segment_length, self.unit)
-        needed = self.num_needed(num_samples)
-        return [-(-size // self.hop_length) for _, size in zip(range(needed), sizes, strict=False)]
-
-    def num_needed(self, num_samples: int) -> int:
-        """How many segments hold all of so many samples; one that holds no others than the one before is not needed."""
-        return max(1, -(-(num_samples - self.overlap) // self.unit))
+        return [-(-size // self.hop_length) for size in sizes]
 
 
 def needs_one_piece(model: EncodecModel) -> bool:

@@ -1,5 +1,6 @@
 """Streams of any version to samples."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
@@ -8,11 +9,13 @@ from torch import Tensor
 
 from encodec_lab.bitstream import v0, v1, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, read_version
+from encodec_lab.bitstream.code_payload import CodeCoder
 from encodec_lab.bitstream.salvage import salvage_records
 from encodec_lab.bitstream.stream_writer import WHOLE_S, make_coder
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.lm_source import NoLanguageModel
 from encodec_lab.models.long_audio import decode_frames
+from encodec_lab.models.pretrained import WeightsError
 from encodec_lab.models.registry import list_model_names, load_named_model
 from encodec_lab.models.streaming import can_stream
 from encodec_lab.types import EcdcError, EncodedFrame
@@ -25,10 +28,11 @@ class StreamReader:
 
     Args:
         file: a file, pipe or socket, open for reading bytes, which may come in any pieces.
-        device: where the model that the stream names is to run.
+        device: where the model that the stream names is to run, unless `load` gives it.
         model: the codec to use instead; it must be the one that made the stream, and runs where it is.
         salvage: replace records that cannot be read by silence, instead of raising.
-        load: gives the model of a name out of a stream when `model` is None; the second argument is for its error.
+        load: gives the model of a name out of a stream when `model` is None, on the device where it is to run; the
+            second argument is for its error.
 
     Attributes:
         model: the codec.
@@ -39,9 +43,8 @@ class StreamReader:
 
     Raises:
         EcdcError: for a stream that is no `.ecdc` of a known version, or was made by another or an unknown model, or
-            whose header is damaged.
+            whose header is damaged; and for `salvage` of version 0, which has no records.
         WeightsError: when the stream's model is a published one whose weights are not at hand.
-        ValueError: for `salvage` of a version that has no records.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class StreamReader:
         device: str | torch.device = "cpu",
         model: EncodecModel | None = None,
         salvage: bool = False,
-        load: "Callable[[str, str], EncodecModel] | None" = None,
+        load: Callable[[str, str], EncodecModel] | None = None,
     ) -> None:
         self._bytes = ByteSource(file)
         self._salvage = salvage
@@ -58,18 +61,22 @@ class StreamReader:
         self.source_samples = 0
         self.lost: list[tuple[int, int]] = []
         self.is_cut = False
-        load = load or load_stream_model
+        if load is None:
+            load = functools.partial(_load_to, device)
         version = read_known_version(self._bytes)
         if version == v0.VERSION:
             if salvage:
-                raise ValueError("a stream of version 0 has no checks by which damage could be found")
+                raise EcdcError(
+                    "nothing can be salvaged: version 0 has no checks by which damage could be found;"
+                    " decode it without --salvage (in Python: salvage=False)"
+                )
             self._v0_header: v0.StreamHeader | None = v0.read_header(self._bytes)
-            self.model = _model_of_v0(self._v0_header, model, lambda *asked: load(*asked).to(device))
+            self.model = _model_of_v0(self._v0_header, model, load)
         else:
             self._v0_header = None
             self._v1_header, self._seed = v1_layout.read_header(self._bytes)
             self.source = self._v1_header.source
-            self.model = _model_of_v1(self._v1_header, model, lambda *asked: load(*asked).to(device))
+            self.model = _model_of_v1(self._v1_header, model, load)
 
     def pieces(self) -> Iterator[Tensor]:
         """The samples, in pieces [C, T], T > 0, on the model's device; to be asked for once.
@@ -107,16 +114,16 @@ class StreamReader:
             yield from _cut(self._decoded(_divided(frames, self.model)), header.num_samples)
 
     def _pieces_of_v1(self) -> Iterator[Tensor]:
-        coder = make_coder(self.model, self._v1_header.lm_identity is not None)
+        coder = coder_of_stream(self._v1_header, self.model)
         reader = v1.RecordReader(self._bytes, self._v1_header, self._seed, self.model, coder)
         records = reader.records()
         if self._salvage:
             content = b"".join(iter(lambda: self._bytes.at_most(1 << 20), b""))
             records = salvage_records(content, reader, self._seed)
-        segmented = self.model.segment_length is not None  # then lost segments are faded in and out
+        fades = self.model.segment_length is not None and self.model.normalize  # lost segments, in and out
 
         def is_gap(record: v1.Record) -> bool:
-            return record.frames is None and not segmented
+            return record.frames is None and not fades
 
         for gap, run in itertools.groupby(self._noted(records), is_gap):
             if gap:
@@ -194,6 +201,25 @@ def load_stream_model(name: str, identity: str = "") -> EncodecModel:
             f" {', '.join(list_model_names())}; name its exported folder by --model (in Python: model=)"
         )
     return load_named_model(name)
+
+
+def coder_of_stream(header: v1_layout.Header, model: EncodecModel) -> CodeCoder:
+    """What decodes the codes of a stream of version 1.
+
+    Raises:
+        EcdcError: the stream needs a language model that the model has not.
+        WeightsError: the language model is a published one that is not at hand.
+    """
+    try:
+        return make_coder(model, header.lm_identity is not None)
+    except WeightsError:
+        raise
+    except ValueError as error:
+        raise EcdcError(f"the stream was entropy coded with a language model: {error}") from error
+
+
+def _load_to(device: str | torch.device, name: str, identity: str) -> EncodecModel:
+    return load_stream_model(name, identity).to(device)
 
 
 def _model_of_v0(

@@ -15,9 +15,11 @@ from encodec_lab.bitstream.byte_source import ByteSource
 from encodec_lab.bitstream.code_payload import CodeCoder, CodedRecord
 from encodec_lab.bitstream.record_layout import MAX_RECORD_S, RecordLayout, record_samples_for
 from encodec_lab.bitstream.v1_layout import (
+    CHECK_BYTES,
     IDENTITY_BYTES,
     Header,
     RecordHead,
+    RecordOrder,
     Source,
     pack_header,
     pack_record,
@@ -90,10 +92,11 @@ class RecordWriter:
             source=source,
         )
         packed = pack_header(header)
-        self._seed = int.from_bytes(packed[-4:])
+        self._seed = int.from_bytes(packed[-CHECK_BYTES:])
         file.write(packed)
         self._waiting: list[EncodedFrame] = []  # of a model without segments, at most one
         self._num_records = 0
+        self._order = RecordOrder(self._seed)
         self._full: list[Record] = []  # records that wait for others, to be coded together
 
     def push(self, frame: EncodedFrame) -> None:
@@ -105,7 +108,7 @@ class RecordWriter:
             self._waiting = [
                 EncodedFrame(torch.cat([self._waiting[0].codes, frame.codes], dim=-1), frame.scale)
             ]
-        # The last record must keep something, and the very last segment may turn out not to be needed.
+        # The last record must keep something; and the last two segments, if the very last one ends within the other.
         self._write_full_records(keep=2 if self._segmented else 1)
 
     def finish(self, num_samples: int, source_samples: int = 0) -> None:
@@ -115,10 +118,8 @@ class RecordWriter:
             num_samples: length of the recording at the model's rate.
             source_samples: length of the source in samples per channel, or 0 if it is not known.
         """
-        start = self._num_records * self._layout.record_samples
-        if self._segmented:
-            self._waiting = self._waiting[: self._layout.num_needed(num_samples - start)]
-        self._write_full_records(keep=1)
+        num_after_next = num_samples - (self._num_records + 1) * self._layout.record_samples
+        self._write_full_records(keep=1 if num_after_next > self._layout.overlap else 2)
         start = self._num_records * self._layout.record_samples
         self._add(self._waiting, num_samples - start, is_last=True, source_samples=source_samples)
         self._waiting = []
@@ -162,9 +163,16 @@ class RecordWriter:
         for record, parts, content in zip(self._full, frames, coded, strict=True):
             scales = b"".join(_SCALE.pack(scale.item()) for _, scale in parts if scale is not None)
             head = RecordHead(
-                record.index, record.is_last, record.num_samples, record.source_samples, len(scales + content)
+                record.index,
+                record.is_last,
+                record.num_samples,
+                record.source_samples,
+                len(scales + content),
+                self._order.check,
             )
-            self._file.write(pack_record(head, scales + content, self._seed))
+            packed = pack_record(head, scales + content, self._seed)
+            self._order.add(packed[-CHECK_BYTES:])
+            self._file.write(packed)
         self._full = []
 
 
@@ -200,21 +208,21 @@ class RecordReader:
             EcdcError: one is damaged, missing or in the wrong place, or the stream is cut or goes on after its end.
         """
         waiting: list[tuple[RecordHead, bytes]] = []
-        index = 0
+        order = RecordOrder(self._seed)
         while True:
             head, head_bytes = read_record_head(self._source, self._seed)
-            if head.index != index:
-                raise EcdcError(f"record {index} is missing: record {head.index} stands in its place")
+            order.expect(head)
             self._check_head(head)
-            waiting.append((head, read_payload(self._source, head, head_bytes, self._seed)))
+            payload, check = read_payload(self._source, head, head_bytes, self._seed)
+            order.add(check)
+            waiting.append((head, payload))
             if head.is_last and self._source.at_most(1):
-                raise EcdcError(f"the stream goes on after its last record, record {index}")
+                raise EcdcError(f"the stream goes on after its last record, record {head.index}")
             if head.is_last or len(waiting) == self._coder.records_at_a_time:
                 yield from self.decode(waiting)
                 waiting = []
             if head.is_last:
                 return
-            index += 1
 
     def can_hold(self, head: RecordHead) -> bool:
         """Whether a record of this stream can be of such sizes."""
@@ -230,8 +238,8 @@ class RecordReader:
 
     def silence(self, record: Record) -> list[EncodedFrame]:
         """Segments in place of a lost record's that decode to silence; for models that normalise only."""
-        num_frames = self._layout.segment_frames(record.num_samples, record.is_last)
         assert self._normalizes
+        num_frames = self._layout.segment_frames(record.num_samples, record.is_last)
         return [
             EncodedFrame(torch.zeros(1, self._num_codebooks, size, dtype=torch.long), torch.zeros(1, 1))
             for size in num_frames

@@ -21,19 +21,22 @@
     varint  samples N of the recording in this record, at the model's rate; the others but the last are full
     varint  length of the source in samples per channel, or 0: unknown; only in the last record
     varint  size S of the payload
-    2       check of the head: low half of the CRC-32 of the four fields above
+    3       check of the order: low bytes of the CRC-32 of the checks of all records before; only in the last record
+    2       check of the head: low half of the CRC-32 of the fields above
     S       payload
     4       check: CRC-32 of all bytes of the record before it
 
-Varints are unsigned LEB128 (`entropy.varint`); the other numbers are big-endian. Both CRC-32 of a record are zlib's,
-begun with the header's check instead of 0, so that no record of another stream fits in. The last record ends the
-stream; one that ends before it has been cut.
+Varints are unsigned LEB128 (`entropy.varint`); the other numbers are big-endian. Each CRC-32 of a record is zlib's,
+begun with the header's check instead of 0, so that no record of a stream with another header fits in. The last record
+ends the stream; one that ends before it has been cut. Its check of the order tells records that were exchanged for
+those of another recording with the same header.
 
-The payload holds the segments of the model that the record's N samples need, or one part of the codes for a model
+The payload holds the segments of the model that start in the record's N samples, or one part of the codes for a model
 without segments: first their scales, big-endian float32 each, if the model normalises its input, then the codes
-[L, K] of all of them, time-major, coded as the payload type says: raw by `entropy.bit_packing`. A segment that would
-hold nothing but samples that the one before it holds is left out. A record starts the entropy coder, and the language
-model's context, anew, but not the codec: a decoder that streams goes on from one record to the next.
+[L, K] of all of them, time-major, coded as the payload type says: raw by `entropy.bit_packing`. A segment that ends
+within the one before it, as the last one can, is in the same record, which then has up to an overlap more samples than
+a full one. A record starts the entropy coder, and the language model's context, anew, but not the codec: a decoder that
+streams goes on from one record to the next.
 """
 
 import zlib
@@ -52,6 +55,8 @@ MAX_BODY_BYTES = 511
 MAX_NAME_BYTES = 255
 CHECK_BYTES = 4
 HEAD_CHECK_BYTES = 2
+ORDER_CHECK_BYTES = 3
+_CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class RecordHead:
         num_samples: of the recording, at the model's rate.
         source_samples: length of the source, 0 if unknown or not the last record.
         payload_size: in bytes.
+        order_check: `RecordOrder.check` of the records before, if it is the last one.
     """
 
     index: int
@@ -107,6 +113,7 @@ class RecordHead:
     num_samples: int
     source_samples: int
     payload_size: int
+    order_check: int = 0
 
 
 def pack_header(header: Header) -> bytes:
@@ -155,6 +162,8 @@ def pack_record(head: RecordHead, payload: bytes, seed: int) -> bytes:
     if head.is_last:
         start += encode_varint(head.source_samples)
     start += encode_varint(len(payload))
+    if head.is_last:
+        start += head.order_check.to_bytes(ORDER_CHECK_BYTES)
     start += _head_check(start, seed)
     return start + payload + _check(start + payload, seed)
 
@@ -172,29 +181,71 @@ def read_record_head(source: ByteSource, seed: int) -> tuple[RecordHead, bytes]:
     num_samples = _read_varint(source, start, what)
     source_samples = _read_varint(source, start, what) if tag & 1 else 0
     payload_size = _read_varint(source, start, what)
+    order_check = source.exactly(ORDER_CHECK_BYTES, what) if tag & 1 else b""
+    start += order_check
     check = source.exactly(HEAD_CHECK_BYTES, what)
     if check != _head_check(bytes(start), seed):
         raise EcdcError(f"byte {offset}: the head of a record is damaged, its check does not fit")
-    return RecordHead(tag >> 1, bool(tag & 1), num_samples, source_samples, payload_size), bytes(
-        start + check
+    head = RecordHead(
+        tag >> 1, bool(tag & 1), num_samples, source_samples, payload_size, int.from_bytes(order_check)
     )
+    return head, bytes(start + check)
 
 
-def read_payload(source: ByteSource, head: RecordHead, head_bytes: bytes, seed: int) -> bytes:
-    """The payload of a record whose head has been read.
+def read_payload(source: ByteSource, head: RecordHead, head_bytes: bytes, seed: int) -> tuple[bytes, bytes]:
+    """The payload of a record whose head has been read, and its check.
 
     Raises:
         EcdcError: it is cut or damaged.
     """
     offset = source.offset
     payload = source.exactly(head.payload_size, f"record {head.index}")
+    return payload, _read_check(source, head, offset, zlib.crc32(payload, zlib.crc32(head_bytes, seed)))
+
+
+def skip_payload(source: ByteSource, head: RecordHead, head_bytes: bytes, seed: int) -> bytes:
+    """As `read_payload`, in constant memory: only the check is returned."""
+    offset = source.offset
+    check = zlib.crc32(head_bytes, seed)
+    for start in range(0, head.payload_size, _CHUNK_BYTES):
+        size = min(_CHUNK_BYTES, head.payload_size - start)
+        check = zlib.crc32(source.exactly(size, f"record {head.index}"), check)
+    return _read_check(source, head, offset, check)
+
+
+class RecordOrder:
+    """Follows the records of a stream, for the check of the order that its last record holds."""
+
+    def __init__(self, seed: int) -> None:
+        self._crc = seed
+        self._num_records = 0
+
+    @property
+    def check(self) -> int:
+        """Of the records that have passed."""
+        return self._crc & ((1 << (8 * ORDER_CHECK_BYTES)) - 1)
+
+    def expect(self, head: RecordHead) -> None:
+        """Raise EcdcError unless that is the head of the next record, or of the last one of this recording."""
+        if head.index != self._num_records:
+            raise EcdcError(f"record {self._num_records} is missing: record {head.index} stands in its place")
+        if head.is_last and head.order_check != self.check:
+            raise EcdcError(f"record {head.index} is the last one of another recording")
+
+    def add(self, check: bytes) -> None:
+        """Let a record pass, of which these are the last four bytes."""
+        self._num_records += 1
+        self._crc = zlib.crc32(check, self._crc)
+
+
+def _read_check(source: ByteSource, head: RecordHead, offset: int, expected: int) -> bytes:
     check = source.exactly(CHECK_BYTES, f"the check of record {head.index}")
-    if check != _check(head_bytes + payload, seed):
+    if int.from_bytes(check) != expected:
         raise EcdcError(
             f"record {head.index}, bytes {offset} to {source.offset}: it is damaged, its check does not fit;"
             " --salvage decodes the other records"
         )
-    return payload
+    return check
 
 
 def _check(content: bytes, seed: int = 0) -> bytes:

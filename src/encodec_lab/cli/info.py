@@ -2,13 +2,13 @@
 
 import dataclasses
 import json
-import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from encodec_lab.cli.arguments import STANDARD_STREAM, Arguments
-from encodec_lab.cli.standard_streams import StandardInput
+from encodec_lab.cli.messages import printable, say
+from encodec_lab.cli.standard_streams import StandardInput, standard_output
 
 if TYPE_CHECKING:
     from encodec_lab.bitstream.inspect import StreamInfo
@@ -20,26 +20,27 @@ def print_info(arguments: Arguments, stdin: StandardInput) -> int:
 
     status = 0
     for path in arguments.inputs:
-        label = "standard input" if path == STANDARD_STREAM else str(path)
+        label = "standard input" if path == STANDARD_STREAM else printable(str(path))
         try:
             with ExitStack() as stack:
                 file = stdin if path == STANDARD_STREAM else stack.enter_context(_opened(path))
                 info = inspect_stream(file)
         except (ValueError, OSError) as error:
-            print(f"encodec: {label}: {' '.join(str(error).split())}", file=sys.stderr)
+            say(f"{label}: {error}")
             status = 1
             continue
-        if arguments.json:
-            print(json.dumps({"path": str(path), **dataclasses.asdict(info)}))
-        else:
-            print(_described(label, info))
+        with standard_output():
+            if arguments.json:
+                print(json.dumps({"path": str(path), **dataclasses.asdict(info)}))
+            else:
+                print(_described(label, info))
         if info.damage is not None:
-            print(f"encodec: {label}: damaged: {info.damage}", file=sys.stderr)
+            say(f"{label}: damaged: {info.damage}")
             status = 1
     return status
 
 
-def _opened(path: Path):  # type: ignore[no-untyped-def]  # a binary file
+def _opened(path: Path) -> BinaryIO:
     if not path.exists():
         raise ValueError("does not exist")
     if path.is_dir():
@@ -54,7 +55,7 @@ def _described(label: str, info: "StreamInfo") -> str:
     lm = "none" if not info.uses_lm else info.lm_identity or "yes"
     lines = [
         f"{label}: .ecdc {info.format}",
-        f"  model      {info.model}{identity}",
+        f"  model      {printable(info.model)}{identity}",
         f"  codebooks  {info.num_codebooks}, language model: {lm}",
         f"  duration   {duration}",
         f"  size       {info.num_bytes} bytes{rate}",
@@ -65,6 +66,6 @@ def _described(label: str, info: "StreamInfo") -> str:
     if info.source_sample_rate_hz is not None:
         lines.append(
             f"  source     {info.source_sample_rate_hz} Hz, {info.source_channels} channels,"
-            f" {info.source_samples or 'unknown'} samples"
+            f" {info.source_samples or 'an unknown number of'} samples"
         )
     return "\n".join(lines)

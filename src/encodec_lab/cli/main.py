@@ -1,13 +1,13 @@
 """The `encodec` command: parse, plan, carry out, and say in one line what went wrong."""
 
 import functools
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from encodec_lab.cli.arguments import parse_arguments
 from encodec_lab.cli.info import print_info
 from encodec_lab.cli.jobs import Job, plan_jobs
+from encodec_lab.cli.messages import say
 from encodec_lab.cli.progress import ProgressBar
 from encodec_lab.cli.standard_streams import StandardInput
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(error)
         return 1
     except KeyboardInterrupt:
-        print("encodec: interrupted", file=sys.stderr)
+        say("interrupted")
         return _INTERRUPTED
 
 
@@ -51,7 +51,6 @@ def _run_all(transcoder: "Transcoder", jobs: list[Job]) -> int:
             try:
                 transcoder.run(job, show)
             except _FAILURES as error:
-                progress.clear()
                 _report(error)
                 status = 1
     return status
@@ -62,5 +61,4 @@ def _show(progress: ProgressBar, num_done: int, label: str, share: float) -> Non
 
 
 def _report(error: BaseException) -> None:
-    message = " ".join(str(error).split()) or type(error).__name__
-    print(f"encodec: {message}", file=sys.stderr)
+    say(str(error).strip() or type(error).__name__)

@@ -1,11 +1,10 @@
 """Which model compresses, and which one decompresses a stream."""
 
-import sys
-
 import torch
 
 from encodec_lab.bitstream.stream_reader import load_stream_model
 from encodec_lab.cli.arguments import Arguments
+from encodec_lab.cli.messages import say
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.pretrained import WeightsError
@@ -69,7 +68,7 @@ class ModelChoice:
         except WeightsError as error:
             if bundled not in list_model_names():
                 raise
-            print(f"encodec: compressing with the bundled model {bundled}, because {error}", file=sys.stderr)
+            say(f"compressing with the bundled model {bundled}, because {error}")
             model = load_model(bundled)
         return model.to(self._device)
 

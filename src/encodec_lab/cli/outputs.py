@@ -1,7 +1,6 @@
 """Writing results: whole or not at all, and without clipping unnoticed."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ import torch
 from torch import Tensor
 
 from encodec_lab.cli.arguments import STANDARD_STREAM
+from encodec_lab.cli.messages import say
+from encodec_lab.cli.standard_streams import standard_output
+from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.data.audio_file import write_wav_pieces
-from encodec_lab.data.whole_file import whole_file
 
 PEAK_LIMIT = 0.99  # the reference's
 _READ_BACK_SAMPLES = 1 << 20
@@ -24,11 +25,11 @@ _READ_BACK_SAMPLES = 1 << 20
 def open_stream_output(path: Path) -> Iterator[BinaryIO]:
     """A file to write a stream to, which appears whole or not at all; or standard output, as it comes."""
     if path == STANDARD_STREAM:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with standard_output() as output:
+            yield output
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as staged, open(staged, "wb") as file:
+    with atomic_file(path) as staged, open(staged, "wb") as file:
         yield file
 
 
@@ -42,9 +43,8 @@ def write_decompressed(path: Path, pieces: Iterable[Tensor], sample_rate_hz: int
         with tempfile.TemporaryDirectory() as folder:
             staged = Path(folder) / "decompressed.wav"
             _write(staged, pieces, sample_rate_hz, rescale, label="standard output")
-            with open(staged, "rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+            with open(staged, "rb") as file, standard_output() as output:
+                shutil.copyfileobj(file, output)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path, pieces, sample_rate_hz, rescale, label=str(path))
@@ -62,10 +62,9 @@ def _write(path: Path, pieces: Iterable[Tensor], sample_rate_hz: int, rescale: b
         return
     write_wav_pieces(path, (piece.clamp(-PEAK_LIMIT, PEAK_LIMIT) for piece in seen), sample_rate_hz)
     if peak.value > PEAK_LIMIT:
-        print(
-            f"encodec: {label}: clipping: the peak is {peak.value:.3f}, the limit {PEAK_LIMIT};"
-            " use -r / --rescale to scale the output down instead",
-            file=sys.stderr,
+        say(
+            f"{label}: clipping: the peak is {peak.value:.3f}, the limit {PEAK_LIMIT};"
+            " use -r / --rescale to scale the output down instead"
         )
 
 

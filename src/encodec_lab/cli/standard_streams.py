@@ -1,6 +1,9 @@
-"""Standard input, of which the start tells what it holds."""
+"""Standard input, of which the start tells what it holds, and standard output, which may be closed early."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 _MAGIC = b"ECDC"
@@ -30,3 +33,15 @@ class StandardInput:
 
     def _standard(self) -> BinaryIO:
         return self._file or sys.stdin.buffer
+
+
+@contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """Standard output, flushed at the end; OSError if nobody reads it any more, as after `| head`."""
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What waits in the buffer must not be tried again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError("standard output was closed before all was written") from None

@@ -1,7 +1,6 @@
 """Carrying out jobs, in constant memory whatever the length of the recordings."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,11 +15,19 @@ from encodec_lab.bitstream.stream_writer import write_blocks
 from encodec_lab.bitstream.v1_layout import Source
 from encodec_lab.cli.arguments import STANDARD_STREAM, Arguments
 from encodec_lab.cli.jobs import Action, Job
+from encodec_lab.cli.messages import say
 from encodec_lab.cli.model_choice import ModelChoice
 from encodec_lab.cli.outputs import open_stream_output, write_decompressed
 from encodec_lab.cli.standard_streams import StandardInput
-from encodec_lab.data.audio_blocks import convert_blocks, read_blocks
-from encodec_lab.data.audio_file import AudioSource, probe
+from encodec_lab.data.audio_blocks import AudioBlocks, convert_blocks
+from encodec_lab.data.audio_file import (
+    MAX_CHANNELS,
+    MAX_SAMPLE_RATE_HZ,
+    MIN_SAMPLE_RATE_HZ,
+    AudioFileError,
+    AudioSource,
+)
+from encodec_lab.data.convert import check_resamplable
 from encodec_lab.types import EcdcError
 
 BLOCK_S = 5.0
@@ -62,16 +69,15 @@ class Transcoder:
 
     def _compress(self, audio: AudioSource, file: BinaryIO, streams: bool, show: ShowProgress) -> None:
         model = self._models.encoder()
-        info = probe(audio)
-        blocks = read_blocks(audio, model.sample_rate, model.channels, BLOCK_S)
+        blocks = AudioBlocks(audio, model.sample_rate, model.channels, BLOCK_S)
         write_blocks(
             file,
             model,
             _watched(blocks, blocks.num_samples, show),
             use_lm=self._arguments.lm,
             format=self._arguments.format or ("v1" if streams else None),
-            source=Source(info.sample_rate_hz, info.channels),
-            source_samples=info.num_samples,
+            source=Source(blocks.info.sample_rate_hz, blocks.info.channels),
+            source_samples=blocks.info.num_samples,
         )
 
     def _decompress(self, job: Job, file: ReadableBytes, size: int | None, show: ShowProgress) -> None:
@@ -100,7 +106,10 @@ class Transcoder:
         with tempfile.NamedTemporaryFile(suffix=".audio") as file:
             shutil.copyfileobj(self._stdin, file)
             file.seek(0)
-            yield cast(BinaryIO, file)
+            try:
+                yield cast(BinaryIO, file)
+            except AudioFileError as error:
+                raise AudioFileError(str(error).replace(file.name, "standard input")) from error
 
     @contextmanager
     def _stream(self, path: Path) -> Iterator[tuple[ReadableBytes, int | None]]:
@@ -132,7 +141,13 @@ def _source_rate(reader: StreamReader) -> int:
         raise EcdcError(
             "--restore: the stream does not say what was compressed (version 0 never does); leave --restore out"
         )
-    return reader.source.sample_rate_hz
+    rate, channels = reader.source.sample_rate_hz, reader.source.channels
+    if not MIN_SAMPLE_RATE_HZ <= rate <= MAX_SAMPLE_RATE_HZ or channels > MAX_CHANNELS:
+        raise EcdcError(
+            f"--restore: the stream claims that it was made of {channels} channels at {rate} Hz; leave --restore out"
+        )
+    check_resamplable(reader.model.sample_rate, rate)
+    return rate
 
 
 def _restored(reader: StreamReader, pieces: Iterator[Tensor]) -> Iterator[Tensor]:
@@ -150,9 +165,6 @@ def _restored(reader: StreamReader, pieces: Iterator[Tensor]) -> Iterator[Tensor
 def _report_losses(label: str, reader: StreamReader) -> None:
     rate = reader.model.sample_rate
     for start, length in reader.lost:
-        print(
-            f"encodec: {label}: damaged from {start / rate:.2f} s to {(start + length) / rate:.2f} s, silence instead",
-            file=sys.stderr,
-        )
+        say(f"{label}: damaged from {start / rate:.2f} s to {(start + length) / rate:.2f} s, silence instead")
     if reader.is_cut:
-        print(f"encodec: {label}: the end is missing", file=sys.stderr)
+        say(f"{label}: the end is missing")

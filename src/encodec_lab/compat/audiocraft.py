@@ -19,6 +19,7 @@ Audiocraft's own presets pad with zeros (`pad_mode: constant`) and skip without 
 
 import pickle
 import re
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,8 +140,13 @@ def audiocraft_config(content: str | Mapping[str, Any], name: str) -> CodecConfi
     ):
         if type(value) is not int or value < 1:
             raise ValueError(f"{option} must be a positive integer, got {value!r}")
-    if not isinstance(ratios, list):
-        raise ValueError(f"seanet.ratios must be a list, got {ratios!r}")
+    if not isinstance(ratios, list) or not all(type(ratio) is int and ratio > 0 for ratio in ratios):
+        raise ValueError(f"seanet.ratios must be a list of positive integers, got {ratios!r}")
+    counts = {num_codebooks}
+    if _option(options, "rvq.q_dropout", False):
+        counts |= {2**power for power in range(num_codebooks.bit_length()) if 2**power <= num_codebooks}
+    # As `CodecConfig` counts them.
+    bits_per_second = (codebook_size.bit_length() - 1) * math.ceil(rate_hz / math.prod(ratios))
     codec = {
         **ours,
         "name": name,
@@ -150,14 +156,8 @@ def audiocraft_config(content: str | Mapping[str, Any], name: str) -> CodecConfi
         "normalize": bool(_option(options, "encodec.renormalize", False)),
         "segment_s": None,
         "segment_overlap": ENCODEC_24KHZ.segment_overlap,
-        "bandwidths": [10**6],  # a stand-in until the frame rate is known
+        "bandwidths": [round(count * bits_per_second / 1000, 6) for count in sorted(counts)],
     }
-    bare = CodecConfig.from_dict(codec)
-    counts = {num_codebooks}
-    if _option(options, "rvq.q_dropout", False):
-        counts |= {2**power for power in range(num_codebooks.bit_length()) if 2**power <= num_codebooks}
-    bits_per_second = bare.bits_per_codebook * bare.frame_rate_hz
-    codec["bandwidths"] = [round(count * bits_per_second / 1000, 6) for count in sorted(counts)]
     config = CodecConfig.from_dict(codec)
     assert config.num_codebooks == num_codebooks
     return config

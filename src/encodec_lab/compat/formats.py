@@ -10,10 +10,10 @@ from torch import Tensor
 
 from encodec_lab.compat.audiocraft import is_audiocraft_checkpoint, read_audiocraft
 from encodec_lab.compat.onnx_export import check_onnx, write_onnx
-from encodec_lab.data.whole_folder import whole_folder
+from encodec_lab.data.atomic_folder import atomic_folder
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.export_folder import CARD_FILE, read_export, write_export
-from encodec_lab.models.registry import PUBLISHED_CONFIGS, load_model
+from encodec_lab.models.registry import load_model
 from encodec_lab.models.transformers_folder import read_transformers, write_transformers
 
 # `folder` is our own (models/export_folder.py).
@@ -45,10 +45,6 @@ def write_format(
     """
     check_format(format, bandwidth)
     if format == "folder":
-        if codec.name in PUBLISHED_CONFIGS:
-            raise ValueError(
-                f"streams of a codec named {codec.name} would be decoded by Meta's weights; give another name=…"
-            )
         write_export(
             output,
             codec,
@@ -58,7 +54,7 @@ def write_format(
             check=lambda staged: check_same_output(codec, read_export(staged)),
         )
         return
-    with whole_folder(output) as staged:
+    with atomic_folder(output) as staged:
         if format == "onnx":
             write_onnx(staged, codec, bandwidth)
             check_onnx(staged, codec)

@@ -13,31 +13,9 @@ from encodec_lab.modules.signal import resampling_reach
 
 
 class AudioBlocks:
-    """The blocks [C, T] float32 of a file, converted; iterating again reads again.
+    """A file in blocks [C, T] float32 of about `block_s` seconds; joined they are what `convert_audio` makes of all.
 
-    Attributes:
-        num_samples: T of all blocks together, as the file's header promises.
-    """
-
-    def __init__(self, source: AudioSource, sample_rate_hz: int, channels: int, block_s: float) -> None:
-        info = probe(source)
-        check_resamplable(info.sample_rate_hz, sample_rate_hz)
-        if channels not in (1, 2):
-            raise ValueError(f"cannot convert to {channels} channels: must be 1 (mono) or 2 (stereo)")
-        self.num_samples = converted_length(info, sample_rate_hz)
-        self._source = source
-        self._from_hz = info.sample_rate_hz
-        self._to_hz = sample_rate_hz
-        self._channels = channels
-        self._block_samples = max(1, round(block_s * info.sample_rate_hz))
-
-    def __iter__(self) -> Iterator[Tensor]:
-        blocks = read_in_order(self._source, self._block_samples)
-        return convert_blocks(blocks, self._from_hz, self._to_hz, self._channels)
-
-
-def read_blocks(source: AudioSource, sample_rate_hz: int, channels: int, block_s: float) -> AudioBlocks:
-    """Read a file in blocks of about `block_s` seconds; joined they are what `convert_audio` makes of the whole.
+    Iterating again reads again; that raises AudioFileError once it has come to a fault.
 
     Args:
         source: a path, or a binary file that can be rewound.
@@ -45,13 +23,32 @@ def read_blocks(source: AudioSource, sample_rate_hz: int, channels: int, block_s
         channels: 1 or 2, to mix or copy to.
         block_s: at a time; the memory in use is a small multiple of it.
 
+    Attributes:
+        info: of the file as it is.
+        num_samples: T of all blocks together, as the file's header promises.
+
     Raises:
-        AudioFileError: see `probe`; while iterating, see `read_in_order`.
+        AudioFileError: see `probe`.
         ValueError: the rates cannot be resampled, `channels` is neither 1 nor 2, or `block_s` is not positive.
     """
-    if not 0 < block_s < math.inf:
-        raise ValueError(f"block_s must be positive, got {block_s}")
-    return AudioBlocks(source, sample_rate_hz, channels, block_s)
+
+    def __init__(self, source: AudioSource, sample_rate_hz: int, channels: int, block_s: float) -> None:
+        if not 0 < block_s < math.inf:
+            raise ValueError(f"block_s must be positive, got {block_s}")
+        info = probe(source)
+        check_resamplable(info.sample_rate_hz, sample_rate_hz)
+        if channels not in (1, 2):
+            raise ValueError(f"cannot convert to {channels} channels: must be 1 (mono) or 2 (stereo)")
+        self.info = info
+        self.num_samples = converted_length(info, sample_rate_hz)
+        self._source = source
+        self._to_hz = sample_rate_hz
+        self._channels = channels
+        self._block_samples = max(1, round(block_s * info.sample_rate_hz))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        blocks = read_in_order(self._source, self._block_samples)
+        return convert_blocks(blocks, self.info.sample_rate_hz, self._to_hz, self._channels)
 
 
 def convert_blocks(blocks: Iterable[Tensor], from_hz: int, to_hz: int, channels: int) -> Iterator[Tensor]:

@@ -1,5 +1,6 @@
 """Reading and writing audio files with soundfile: never more of a file than is asked for."""
 
+import errno
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_lab.data.whole_file import whole_file
+from encodec_lab.data.atomic_file import atomic_file
 
 MIN_SAMPLE_RATE_HZ = 8_000
 MAX_SAMPLE_RATE_HZ = 192_000
@@ -111,7 +112,7 @@ def write_wav(path: str | Path, wav: Tensor, sample_rate_hz: int) -> None:
 
     Raises:
         ValueError: not one or two channels, or NaN or infinity among the samples.
-        OSError: the folder is missing or cannot be written.
+        OSError: the folder is missing or cannot be written, or the disk is full.
     """
     write_wav_pieces(path, [wav], sample_rate_hz)
 
@@ -124,8 +125,9 @@ def write_wav_pieces(path: str | Path, pieces: Iterable[Tensor], sample_rate_hz:
     """
     path = Path(path)
     num_bytes = 0
-    # Opened here, because libsndfile reports a missing folder only as "System error".
-    with whole_file(path) as staged, open(staged, "w+b") as file, ExitStack() as stack:
+    with atomic_file(path) as staged, ExitStack() as stack:
+        # libsndfile reports a missing folder, or one that cannot be written, only as "System error".
+        staged.touch()
         writer: soundfile.SoundFile | None = None
         for piece in pieces:
             samples = _checked_samples(path, piece)
@@ -133,12 +135,25 @@ def write_wav_pieces(path: str | Path, pieces: Iterable[Tensor], sample_rate_hz:
             if num_bytes > _MAX_WAV_BYTES:
                 raise ValueError(f"{path}: not written, because a WAV file holds no more than 4 GiB")
             if writer is None:
+                stack.enter_context(_explained_write_errors(path))
+                # The path and not an open file: errors in Python's file would pass through libsndfile's C.
                 writer = stack.enter_context(
                     soundfile.SoundFile(
-                        file, "w", sample_rate_hz, samples.shape[1], format="WAV", subtype="PCM_16"
+                        staged, "w", sample_rate_hz, samples.shape[1], format="WAV", subtype="PCM_16"
                     )
                 )
-            writer.write(samples)
+            with _explained_write_errors(path):
+                writer.write(samples)
+        assert writer is not None, "at least one piece"
+
+
+@contextmanager
+def _explained_write_errors(path: Path) -> Iterator[None]:
+    """Turn what soundfile raises when a file takes no more into an OSError that names it."""
+    try:
+        yield
+    except (soundfile.SoundFileError, AssertionError) as error:  # it asserts that all samples were written
+        raise OSError(errno.EIO, "cannot be written to the end; is the disk full?", str(path)) from error
 
 
 def _checked_samples(path: Path, wav: Tensor) -> NDArray[np.float32]:

@@ -18,10 +18,13 @@ def find_below(
         folder: where to search, at any depth.
         suffixes: in lower case; those of the files may be in either.
         left_out: a folder within `folder` not to search; without effect if it is another.
+
+    Raises:
+        OSError: a folder cannot be read.
     """
     found: list[Path] = []
     seen = set() if left_out is None else {os.path.realpath(left_out)} - {os.path.realpath(folder)}
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()
@@ -34,3 +37,7 @@ def find_below(
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
         ]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _raise(error: OSError) -> None:
+    raise error

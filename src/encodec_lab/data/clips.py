@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from encodec_lab.data.manifest import Source, report_bad_files
 class ClipDataset(Dataset[tuple[Tensor, str]]):
     """Clips from their start, cut to `max_s`, converted: (wav [C, T], name).
 
-    The name is the path below the folder that all clips share, without its suffix. Every clip is read once at the
+    The name is the path below the folder that all clips share, without its suffix unless another differs in that
+    alone. Every clip is read once at the
     start, since a file that turns out bad hours later would cost the training run; bad ones are left out with one
     BadAudioWarning.
 
@@ -96,4 +98,9 @@ class ClipLoader:
 def _short_names(paths: Sequence[Path]) -> list[str]:
     absolute = [Path(os.path.abspath(path)) for path in paths]
     shared = os.path.commonpath([path.parent for path in absolute]) if absolute else ""
-    return [path.relative_to(shared).with_suffix("").as_posix() for path in absolute]
+    below = [path.relative_to(shared) for path in absolute]
+    num_with_stem = Counter(path.with_suffix("") for path in set(below))
+    return [
+        (path.with_suffix("") if num_with_stem[path.with_suffix("")] == 1 else path).as_posix()
+        for path in below
+    ]

@@ -7,9 +7,7 @@ from torch import Tensor
 
 from encodec_lab.data.audio_file import AudioInfo, read_crop, read_whole
 from encodec_lab.data.convert import convert_audio
-
-# The resampler's filter spans 6 / 0.99 zero crossings of the lower rate to each side; some more do no harm.
-_FILTER_HALF_WIDTH = 8
+from encodec_lab.modules.signal import resampling_reach
 
 
 def read_converted(path: str | Path, to_hz: int, channels: int) -> Tensor:
@@ -36,7 +34,7 @@ def read_converted_crop(info: AudioInfo, offset: int, num_samples: int, to_hz: i
     num_samples = min(num_samples, converted_length(info, to_hz) - offset)
     divisor = math.gcd(from_hz, to_hz)
     block_in, block_out = from_hz // divisor, to_hz // divisor
-    reach = 0 if from_hz == to_hz else _FILTER_HALF_WIDTH * max(1, math.ceil(from_hz / to_hz))
+    reach = resampling_reach(from_hz, to_hz)
     first_block = max(0, offset // block_out - math.ceil(reach / block_in))
     start = first_block * block_in
     stop = -(-(offset + num_samples) * from_hz // to_hz) + reach

@@ -13,6 +13,7 @@ from encodec_lab.data.audio_file import AudioFileError
 from encodec_lab.data.convert import check_resamplable
 from encodec_lab.data.converted_audio import converted_length, read_converted_crop
 from encodec_lab.data.manifest import Source
+from encodec_lab.data.random_stream import random_stream
 
 Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
 ReadError = tuple[str, str]
@@ -49,8 +50,7 @@ class CropBatch(NamedTuple):
 class CropDataset(Dataset[CropBatch]):
     """Endless map-style data set of random crops; its keys are lists of indices, as `CounterBatchSampler` yields them.
 
-    Each index has a random stream of its own (Philox, keyed by the seed, counting from the index). It decides the
-    source (by weight), the file (by duration), the offset and the augmentation, so a crop is the same in any order, on
+    Each index has a random stream of its own (see `random_stream`). It decides the source (by weight), the file (by duration), the offset and the augmentation, so a crop is the same in any order, on
     any number of workers and ranks. A silent crop is drawn again from the same source, at most `max_redraws` times;
     then the loudest is taken. A file that turns out bad while reading is also drawn again. Files shorter than a crop
     are padded with zeros at their end.
@@ -62,7 +62,7 @@ class CropDataset(Dataset[CropBatch]):
         seed: 0 or more.
         silence_db: crops whose RMS is below this many dBFS are drawn again; None accepts silence.
         max_redraws: see above.
-        augment: applied last, with the item's own stream.
+        augment: applied last, with the item's own stream; None changes nothing.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class CropDataset(Dataset[CropBatch]):
         sample_rate_hz: int,
         channels: int,
         seed: int,
-        silence_db: float | None = None,
-        max_redraws: int = 8,
-        augment: Augmentation | None = None,
+        silence_db: float | None,
+        max_redraws: int,
+        augment: Augmentation | None,
     ) -> None:
         if num_samples < 1:
             raise ValueError(f"a crop needs at least one sample, got {num_samples}")
@@ -113,10 +113,7 @@ class CropDataset(Dataset[CropBatch]):
         Raises:
             ValueError: so many files of the source fail that no crop can be had.
         """
-        # The index fills the upper half of the counter: generating numbers advances the lower half, so that the streams
-        # of neighbouring indices never meet.
-        key = np.array([self.seed, _STREAM_TAG], dtype=np.uint64)
-        rng = np.random.Generator(np.random.Philox(key=key, counter=index << 128))
+        rng = random_stream(self.seed, _STREAM_TAG, index)
         source = _pick(self._source_edges, rng)
         errors: list[ReadError] = []
         loudest: Tensor | None = None

@@ -1,12 +1,12 @@
 """Batches of crops, with a position in the run that can be saved and taken up again."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from encodec_lab.data.audio_file import AudioFileError, BadAudioWarning
 from encodec_lab.data.crops import CropBatch, CropDataset, ReadError
@@ -47,7 +47,7 @@ class ResumableLoader:
         self._num_workers = num_workers
         self._pin_memory = pin_memory
         self._crops = crops
-        self._loader: DataLoader[CropBatch] | None = None
+        self._loader: DataLoader[CropBatch | AudioFileError] | None = None
 
     def __len__(self) -> int:
         return len(self._sampler)
@@ -56,6 +56,8 @@ class ResumableLoader:
         if self._loader is None:
             self._loader = self._build()
         for batch in self._loader:
+            if isinstance(batch, AudioFileError):
+                raise batch
             self._sampler.next_index += self._sampler.global_batch_size
             self._report(batch.read_errors)
             yield batch.wav
@@ -72,11 +74,11 @@ class ResumableLoader:
         """Let the workers go; a later iteration starts new ones."""
         self._loader = None
 
-    def _build(self) -> DataLoader[CropBatch]:
+    def _build(self) -> DataLoader[CropBatch | AudioFileError]:
         # A generator of its own: a DataLoader draws a seed for its workers at each iteration, by default from the
         # global one, and so a resumed run would go on with other random numbers than one never stopped.
         return DataLoader(
-            self._crops,
+            _FailuresAsValues(self._crops),
             sampler=self._sampler,
             batch_size=None,
             num_workers=self._num_workers,
@@ -100,6 +102,19 @@ class ResumableLoader:
             warnings.warn(
                 f"other crops take the place of this file's: {message}", BadAudioWarning, stacklevel=2
             )
+
+
+class _FailuresAsValues(Dataset[CropBatch | AudioFileError]):
+    """Gives an AudioFileError: raised in a worker it would come out with the worker's traceback as its message."""
+
+    def __init__(self, crops: CropDataset) -> None:
+        self._crops = crops
+
+    def __getitem__(self, indices: Sequence[int]) -> CropBatch | AudioFileError:
+        try:
+            return self._crops[indices]
+        except AudioFileError as error:
+            return error
 
 
 def _unchanged(batch: Any) -> Any:

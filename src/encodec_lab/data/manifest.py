@@ -64,6 +64,7 @@ def list_audio(path: str | Path) -> list[Path]:
 
     Raises:
         ValueError: the path is missing, or names no audio.
+        OSError: a folder or manifest cannot be read.
     """
     path = Path(path)
     if not path.exists():
@@ -172,15 +173,22 @@ def _read_manifest(path: Path, suffix: str) -> list[str]:
     if suffix == ".txt":
         return [line.strip() for line in text.splitlines() if line.strip()]
     if suffix == ".csv":
-        reader = csv.DictReader(text.splitlines())
-        if "path" not in (reader.fieldnames or []):
-            raise ValueError(f"{path}: expected a 'path' column, got the columns {reader.fieldnames}")
-        return [row["path"].strip() for row in reader if (row["path"] or "").strip()]
+        return _paths_of_table(path, text)
     return [
         _path_of_json_line(path, number, line)
         for number, line in enumerate(text.splitlines(), 1)
         if line.strip()
     ]
+
+
+def _paths_of_table(manifest: Path, text: str) -> list[str]:
+    reader = csv.DictReader(text.splitlines())
+    try:
+        if "path" not in (reader.fieldnames or []):
+            raise ValueError(f"{manifest}: expected a 'path' column, got the columns {reader.fieldnames}")
+        return [row["path"].strip() for row in reader if (row["path"] or "").strip()]
+    except csv.Error as error:
+        raise ValueError(f"{manifest}, line {reader.line_num}: not CSV ({error})") from error
 
 
 def _path_of_json_line(manifest: Path, number: int, line: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from encodec_lab.data.whole_file import whole_file
+from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric
 
 
@@ -38,7 +38,7 @@ def write_csv(
     """Write the rows as CSV, whole or not at all; a metric that could not score has an empty cell and a reason."""
     facts = ("file", "domain", "bandwidth_kbps", "true_kbps", "duration_s")
     names = [metric.name for metric in metrics]
-    with whole_file(path) as staged, open(staged, "w", newline="", encoding="utf-8") as file:
+    with atomic_file(path) as staged, open(staged, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*facts, *names, "not_scored"])
         for row in rows:

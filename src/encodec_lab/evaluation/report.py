@@ -8,7 +8,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from encodec_lab.data.whole_file import whole_file
+from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.evaluation import report_sections
 from encodec_lab.evaluation.codebook_usage import CodebookUsage
 from encodec_lab.evaluation.evaluation_rows import EvaluationRow
@@ -47,7 +47,7 @@ def write_report(path: str | Path, content: ReportContent) -> None:
     """Write the page, whole or not at all; its folder is made if missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as staged:
+    with atomic_file(path) as staged:
         staged.write_text(render_report(content), encoding="utf-8")
 
 

@@ -21,6 +21,10 @@ def is_count(value: object, minimum: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def config_from_dict(cls: type[Config], values: Mapping[str, Any], kind: str) -> Config:
     """Build a dataclass from a mapping out of a file; `kind` says in messages what it configures.
 
@@ -40,6 +44,11 @@ def config_from_dict(cls: type[Config], values: Mapping[str, Any], kind: str) ->
         raise ValueError(f"a {kind} setting has a value of the wrong type: {error}") from error
 
 
+# More are of no use, and a configuration out of a file is not to fill the memory.
+MAX_CODEBOOKS = 128
+_MAX_SEGMENT_SAMPLES = 1 << 31
+
+
 @dataclass(frozen=True)
 class CodecConfig:
     """All that builds a codec; plain JSON values only.
@@ -48,14 +57,14 @@ class CodecConfig:
         name: what streams of this codec call their model.
         sample_rate_hz: of the audio.
         channels: 1 or 2.
-        bandwidths: target bandwidths in kbps, ascending; the highest decides the number of codebooks.
+        bandwidths: target bandwidths in kbps, ascending; the highest decides the number of codebooks, 128 at most.
         causal: pad the past only, so that the codec can stream.
         norm: "weight_norm" or "time_group_norm" (GroupNorm with one group).
         num_filters: see `SeanetShape`, as for all up to `num_lstm_layers`.
         codebook_size: entries of a codebook, a power of two.
         normalize: divide every segment by its RMS (of the mono mix), which is sent along.
         segment_s: length of a segment in seconds, or None to code a recording in one piece.
-        segment_overlap: share of a segment that overlaps with the next one.
+        segment_overlap: share of a segment that overlaps with the next one, half at most.
     """
 
     name: str
@@ -82,7 +91,7 @@ class CodecConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "bandwidths", tuple(float(kbps) for kbps in self.bandwidths))
         object.__setattr__(self, "strides", tuple(self.strides))
-        self._check_counts()
+        self._check_types()
         if self.channels not in (1, 2):
             raise ValueError(f"channels must be 1 or 2, got {self.channels}")
         if self.norm not in get_args(Norm):
@@ -91,15 +100,15 @@ class CodecConfig:
             raise ValueError("a causal codec cannot use norm 'time_group_norm', which looks at all of time")
         if self.codebook_size < 2 or self.codebook_size & (self.codebook_size - 1):
             raise ValueError(f"codebook_size must be a power of two, got {self.codebook_size}")
-        if self.segment_s is not None and not (self.segment_s > 0 and 0 <= self.segment_overlap < 1):
-            raise ValueError(
-                f"segment_s must be positive and segment_overlap in [0, 1), got {self.segment_s} and "
-                f"{self.segment_overlap}"
-            )
+        self._check_segments()
         self._check_bandwidths()
 
-    def _check_counts(self) -> None:
+    def _check_types(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name must be a text, got {self.name!r}")
         for field in dataclasses.fields(self):
+            if field.type is bool and type(getattr(self, field.name)) is not bool:
+                raise ValueError(f"{field.name} must be true or false, got {getattr(self, field.name)!r}")
             minimum = 0 if field.name in ("num_residual_units", "num_lstm_layers") else 1
             if field.type is int and not is_count(getattr(self, field.name), minimum):
                 raise ValueError(
@@ -109,6 +118,23 @@ class CodecConfig:
             raise ValueError(f"strides must be positive integers, got {list(self.strides)}")
         if self.num_filters < self.compress:
             raise ValueError(f"num_filters {self.num_filters} must be at least compress {self.compress}")
+
+    def _check_segments(self) -> None:
+        if not _is_number(self.segment_overlap) or not 0 <= self.segment_overlap <= 0.5:
+            raise ValueError(f"segment_overlap must be 0 to 0.5, got {self.segment_overlap!r}")
+        if self.segment_s is None:
+            return
+        longest_s = _MAX_SEGMENT_SAMPLES / self.sample_rate_hz
+        if not _is_number(self.segment_s) or not 0 < self.segment_s <= longest_s:
+            raise ValueError(
+                f"segment_s must be a number of seconds, {longest_s:.0f} at most, got {self.segment_s!r}"
+            )
+        assert self.segment_stride is not None
+        if self.segment_stride < self.hop_length:
+            raise ValueError(
+                f"segment_s {self.segment_s:g} is too short: with an overlap of {self.segment_overlap:g} a segment "
+                f"starts every {self.segment_stride} samples, but a frame takes {self.hop_length}"
+            )
 
     def _check_bandwidths(self) -> None:
         if not self.bandwidths or list(self.bandwidths) != sorted(set(self.bandwidths)):
@@ -120,11 +146,27 @@ class CodecConfig:
                     f"bandwidth {kbps:g} kbps is impossible: one codebook of {self.bits_per_codebook} bits at "
                     f"{self.frame_rate_hz} frames a second takes {lowest:g} kbps"
                 )
+        if self.num_codebooks > MAX_CODEBOOKS:
+            raise ValueError(
+                f"bandwidth {self.bandwidths[-1]:g} kbps takes {self.num_codebooks} codebooks of "
+                f"{self.bits_per_codebook} bits; {MAX_CODEBOOKS} are possible at most"
+            )
 
     @property
     def hop_length(self) -> int:
         """Samples per latent frame."""
         return math.prod(self.strides)
+
+    @property
+    def segment_length(self) -> int | None:
+        """Samples of a segment."""
+        return None if self.segment_s is None else int(self.segment_s * self.sample_rate_hz)
+
+    @property
+    def segment_stride(self) -> int | None:
+        """Samples from the start of a segment to the start of the next."""
+        length = self.segment_length
+        return None if length is None else int((1 - self.segment_overlap) * length)
 
     @property
     def frame_rate_hz(self) -> int:
@@ -201,3 +243,13 @@ ENCODEC_48KHZ = dataclasses.replace(
     normalize=True,
     segment_s=1.0,
 )
+
+PUBLISHED_NAMES = (ENCODEC_24KHZ.name, ENCODEC_48KHZ.name)
+
+
+def check_own_name(name: str) -> None:
+    """ValueError for a name of Meta's codecs, by which version 0 of the stream format knows Meta's weights."""
+    if name in PUBLISHED_NAMES:
+        raise ValueError(
+            f"streams of a codec named {name} would be decoded by Meta's weights; give another name=…"
+        )

@@ -67,11 +67,8 @@ class EncodecModel(nn.Module):
         self.frame_rate = config.frame_rate_hz
         self.bits_per_codebook = config.bits_per_codebook
         self.normalize = config.normalize
-        self.segment_length: int | None = None
-        self.segment_stride: int | None = None
-        if config.segment_s is not None:
-            self.segment_length = int(config.segment_s * config.sample_rate_hz)
-            self.segment_stride = max(1, int((1 - config.segment_overlap) * self.segment_length))
+        self.segment_length = config.segment_length
+        self.segment_stride = config.segment_stride
         self.encoder = SeanetEncoder(config.seanet_shape)
         self.quantizer = ResidualVectorQuantizer(
             config.num_codebooks, config.codebook_size, config.latent_dim
@@ -154,7 +151,7 @@ class EncodecModel(nn.Module):
         """Decode what `encode` gave to [B, C, T'], with T' at least the T that was encoded.
 
         Raises:
-            ValueError: no frames, or several for a codec without segments.
+            ValueError: no frames, or several for a codec without segments; codes that are no entries of the codebooks.
         """
         if not frames or (self.segment_stride is None and len(frames) > 1):
             wanted = "one frame" if self.segment_stride is None else "at least one frame"

@@ -12,9 +12,6 @@
 
 import functools
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from encodec_lab.models.config import CodecConfig
+from encodec_lab.data.atomic_folder import atomic_folder
+from encodec_lab.models.config import CodecConfig, check_own_name
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import tensors_identity
 from encodec_lab.models.language_model import LMConfig, LMModel
@@ -51,7 +49,8 @@ def write_export(
     """Write `model` as a folder that `read_export` and `load_model` take.
 
     The folder is written under another name beside its place and renamed, so it appears whole or not at all. An
-    earlier export at that place is replaced; anything else there is left alone.
+    earlier export at that place is replaced (see `atomic_folder` for what a killed process leaves); anything else there
+    is left alone.
 
     Args:
         folder: its parent is made if need be.
@@ -62,11 +61,10 @@ def write_export(
         check: called with the folder that is written, before it is renamed; what it raises keeps it from appearing.
 
     Raises:
-        ValueError: the place is taken by something that is no export, a tensor is not finite, `provenance` is not JSON,
-            or the language model is one for another codec.
+        ValueError: the name is one of Meta's codecs, the place is taken by something that is no export, a tensor is not
+            finite, `provenance` is not JSON, or the language model is one for another codec.
     """
-    folder = Path(folder).absolute()
-    _check_replaceable(folder)
+    check_own_name(model.name)
     files = {CODEC_FILE: _finite_tensors(model, f"model {model.name!r}")}
     description: dict[str, Any] = {
         "format": FORMAT,
@@ -85,19 +83,13 @@ def write_export(
         config_text = json.dumps(description, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ValueError(f"provenance must hold JSON values only: {error}") from error
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staged = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
-    staged.mkdir()
-    try:
+    with atomic_folder(folder, _check_replaceable) as staged:
         for file_name, tensors in files.items():
             save_file(tensors, staged / file_name)
         (staged / CARD_FILE).write_text(model_card, encoding="utf-8")
         (staged / CONFIG_FILE).write_text(config_text, encoding="utf-8")
         if check is not None:
             check(staged)
-        _put_in_place(staged, folder)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def read_export(folder: str | Path) -> EncodecModel:
@@ -229,29 +221,11 @@ def _check_state(path: Path, tensors: Mapping[str, Tensor], build: Callable[[], 
 
 
 def _check_replaceable(folder: Path) -> None:
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not folder.is_dir() or folder.is_symlink():
-        raise ValueError(f"{folder} exists and is no plain folder; choose another place for the export")
+    """ValueError unless the folder holds an export, and nothing else."""
     others = sorted({path.name for path in folder.iterdir()} - {CONFIG_FILE, CODEC_FILE, LM_FILE, CARD_FILE})
     if others:
         raise ValueError(
             f"{folder} holds other things than an export ({others[0]}); choose another place, or clear it"
         )
-    if any(folder.iterdir()) and not is_export(folder):
+    if not is_export(folder):
         raise ValueError(f"{folder} exists and is not an export of ours; choose another place, or clear it")
-
-
-def _put_in_place(staged: Path, folder: Path) -> None:
-    """Rename the staged folder; an earlier one steps aside first, and comes back if the renaming fails."""
-    if not folder.exists():
-        staged.rename(folder)
-        return
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-    folder.rename(aside)
-    try:
-        staged.rename(folder)
-    except OSError:
-        os.rename(aside, folder)
-        raise
-    shutil.rmtree(aside)

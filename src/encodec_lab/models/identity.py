@@ -30,7 +30,11 @@ def tensors_identity(tensors: Mapping[str, Tensor]) -> str:
 
 
 def module_identity(module: nn.Module) -> str:
-    """`tensors_identity` of the state dict; hashed again only after a tensor has been replaced or written to."""
+    """`tensors_identity` of the state dict; hashed again only after a tensor has been replaced or written to.
+
+    Torch counts the writes to a tensor, but not those through its `.data`: after these the identity is the old one.
+    Write within `torch.no_grad()` instead.
+    """
     tensors = module.state_dict()
     if any(
         tensor.is_inference() for tensor in tensors.values()

@@ -162,7 +162,9 @@ class LMModel(nn.Module):
         if self.config.within_frame != (present is not None):
             raise ValueError(
                 "this language model predicts each codebook from those before it in the frame, so it needs the present"
-                " codes" if self.config.within_frame else "this language model takes no present codes"
+                " codes"
+                if self.config.within_frame
+                else "this language model takes no present codes"
             )
         embedded = self.emb[0](indices[:, 0])
         for k in range(1, num_codebooks):

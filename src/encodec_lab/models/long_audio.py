@@ -1,6 +1,6 @@
 """Recordings of any length in constant memory: blocks of samples to encoded frames, and back.
 
-    frames = encode_blocks(model, read_blocks("concert.flac", model.sample_rate, model.channels, block_s=5.0))
+    frames = encode_blocks(model, AudioBlocks("concert.flac", model.sample_rate, model.channels, block_s=5.0))
     for piece in decode_frames(model, frames):  # [C, T]; joined, what model.decode gives for the whole
         ...
 

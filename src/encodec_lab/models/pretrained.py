@@ -1,7 +1,6 @@
 """The weights that Meta published (CC BY-NC 4.0), from torch.hub's cache, the network or a folder."""
 
 import hashlib
-import pickle
 import sys
 from http.client import HTTPException
 from pathlib import Path
@@ -51,13 +50,22 @@ def load_published_weights(name: str, repository: Path | str | None = None) -> d
 
 def load_tensors(path: Path | str) -> dict[str, Tensor]:
     """The tensors by name of a state dict that `torch.save` wrote; WeightsError if the file holds anything else."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path} cannot be read as a PyTorch state dict: {_first_line(error)}") from error
+    state = load_torch_file(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no state dict: it must map names to tensors and nothing else")
     return {str(name): tensor for name, tensor in state.items()}
+
+
+def load_torch_file(path: Path | str) -> object:
+    """What `torch.save` wrote, on the CPU: tensors, plain values and their containers, nothing else is unpickled.
+
+    Raises:
+        WeightsError: the file cannot be read, is no such file, or holds other things.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever a damaged file provokes
+        raise WeightsError(f"{path} cannot be read as a PyTorch file: {_first_line(error)}") from error
 
 
 def _cached_file(file_name: str) -> Path:

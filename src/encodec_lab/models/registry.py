@@ -6,7 +6,7 @@ import torch
 
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ, CodecConfig
 from encodec_lab.models.encodec import EncodecModel, published_model
-from encodec_lab.models.export_folder import read_export
+from encodec_lab.models.export_folder import is_export, read_export
 from encodec_lab.models.lm_source import PUBLISHED_LMS, LMSource
 from encodec_lab.models.pretrained import PUBLISHED_FILES, load_tensors
 from encodec_lab.models.transformers_folder import is_transformers_folder, read_transformers
@@ -45,8 +45,8 @@ def load_model(name_or_path: str | Path) -> EncodecModel:
 
 def list_model_names() -> list[str]:
     """The names that need no path: Meta's models, then the ones that the package carries."""
-    bundled = sorted(path.name for path in BUNDLED_MODELS.iterdir()) if BUNDLED_MODELS.is_dir() else []
-    return [*PUBLISHED_CONFIGS, *bundled]
+    folders = BUNDLED_MODELS.iterdir() if BUNDLED_MODELS.is_dir() else ()
+    return [*PUBLISHED_CONFIGS, *sorted(folder.name for folder in folders if is_export(folder))]
 
 
 def load_named_model(name: str) -> EncodecModel:

@@ -100,7 +100,8 @@ class StreamingDecoder:
         """Take the next codes [B, K, L], L >= 0; the samples [B, C, T] that they complete, T >= 0.
 
         Raises:
-            ValueError: another shape, another B than before, or the stream has been ended by `flush`.
+            ValueError: another shape, another B than before, codes that are no entries of the codebooks, or the stream
+                has been ended by `flush`.
         """
         if codes.dim() != 3:
             raise ValueError(f"push takes codes of shape [batch, codebooks, frames], got {list(codes.shape)}")

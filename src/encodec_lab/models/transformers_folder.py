@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ, CodecConfig
+from encodec_lab.models.config import ENCODEC_24KHZ, PUBLISHED_NAMES, CodecConfig
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.export_folder import CONFIG_FILE, check_tensors
 from encodec_lab.models.pretrained import load_tensors
@@ -85,7 +85,7 @@ def read_transformers(folder: str | Path, name: str | None = None) -> EncodecMod
     values = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     if name is None:
         name = folder.absolute().name
-        if name in (ENCODEC_24KHZ.name, ENCODEC_48KHZ.name):  # streams of it must not be taken for Meta's
+        if name in PUBLISHED_NAMES:  # streams of it must not be taken for Meta's
             name = f"{name}_transformers"
     try:
         config = config_from_transformers(values, name)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from encodec_lab.quantization.kmeans import nearest_centroids
+from encodec_lab.quantization.kmeans import is_usable, nearest_centroids
 
 _EPSILON = 1e-5
 
@@ -66,7 +66,8 @@ class EmaCodebook(nn.Module):
 
         A code is dead when, after this step, its running count is under `dead_code_share` of uniform usage (all running
         counts over V). It takes the place of a candidate, with the running count of an ordinarily used code, so that
-        the next update neither undoes the move nor finds the code dead again.
+        the next update neither undoes the move nor finds the code dead again. Where the candidate is not usable (see
+        `is_usable`) it stays as it is.
 
         Args:
             counts: [V] vectors of this step's global batch that chose each code.
@@ -77,7 +78,7 @@ class EmaCodebook(nn.Module):
         self.embed_avg.lerp_(sums, 1 - self.decay)
         total = self.cluster_size.sum()
         uniform_usage = total / self.cluster_size.numel()
-        dead = self.cluster_size < self.dead_code_share * uniform_usage
+        dead = (self.cluster_size < self.dead_code_share * uniform_usage) & is_usable(candidates)
         self.cluster_size.copy_(torch.where(dead, uniform_usage, self.cluster_size))
         self.embed_avg.copy_(torch.where(dead.unsqueeze(1), candidates * uniform_usage, self.embed_avg))
         smoothed = (self.cluster_size + _EPSILON) / (total + self.cluster_size.numel() * _EPSILON) * total

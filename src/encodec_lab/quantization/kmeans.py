@@ -22,10 +22,20 @@ def nearest_centroids(vectors: Tensor, centroids: Tensor, centroid_norms: Tensor
     return negative_distance.max(dim=-1).indices
 
 
+def is_usable(vectors: Tensor) -> Tensor:
+    """Which of the vectors [N, D] have a finite squared norm [N]: of others nothing can be learned.
+
+    One of them in a running mean would stay there for ever.
+    """
+    return vectors.pow(2).sum(1).isfinite()
+
+
 def cluster_sums(vectors: Tensor, codes: Tensor, num_clusters: int) -> tuple[Tensor, Tensor]:
-    """The number of vectors [N, D] in each cluster [V], and their sums [V, D], in the order of the vectors."""
-    counts = vectors.new_zeros(num_clusters).index_add_(0, codes, torch.ones_like(vectors[:, 0]))
-    sums = vectors.new_zeros(num_clusters, vectors.shape[1]).index_add_(0, codes, vectors)
+    """The number of usable vectors [N, D] in each cluster [V], and their sums [V, D], in the order of the vectors."""
+    usable = is_usable(vectors)
+    counts = vectors.new_zeros(num_clusters).index_add_(0, codes, usable.to(vectors.dtype))
+    sums = vectors.new_zeros(num_clusters, vectors.shape[1])
+    sums.index_add_(0, codes, torch.where(usable.unsqueeze(1), vectors, 0.0))
     return counts, sums
 
 

@@ -15,7 +15,7 @@ from encodec_lab.modules.distributed import (
     world_size,
 )
 from encodec_lab.quantization.codebook import EmaCodebook
-from encodec_lab.quantization.kmeans import cluster_sums, kmeans, squared_norms
+from encodec_lab.quantization.kmeans import cluster_sums, is_usable, kmeans, squared_norms
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class ResidualVectorQuantizer(nn.Module):
     says and only in training mode: first it gathers vectors from the batches of all ranks (the latent passes
     unquantised), then starts every codebook by k-means on its residuals, then follows by moving averages. All of it is
     done in float32, whatever autocast says, and from sums over all ranks; random draws depend only on the seed passed
-    in, and index the global batch. So all ranks hold the same codebooks, those that one process would have.
+    in, and index the global batch. So all ranks hold the same codebooks, those that one process would have. Of vectors
+    that are not finite nothing is learned.
     """
 
     def __init__(self, num_codebooks: int, codebook_size: int, dimension: int) -> None:
@@ -152,12 +153,16 @@ class ResidualVectorQuantizer(nn.Module):
         """Latent [B, D, L] of the codes [B, K, L]: the sum of the entries, in order.
 
         Raises:
-            ValueError: K is 0, or more than the codebooks there are.
+            ValueError: K is 0, or more than the codebooks there are, or a code is none of their entries.
         """
         if not 1 <= codes.shape[1] <= len(self.codebooks):
             raise ValueError(
                 f"codes of shape {list(codes.shape)} must be [batch, 1 to {len(self.codebooks)} codebooks, frames]"
             )
+        if codes.numel():
+            lowest, highest = torch.stack(codes.aminmax()).tolist()  # a GPU is waited for once
+            if lowest < 0 or highest >= self.codebook_size:
+                raise ValueError(f"codes must be 0 to {self.codebook_size - 1}, got {lowest} to {highest}")
         latent = torch.tensor(0.0, device=codes.device)
         for codebook, indices in zip(self.codebooks, codes.unbind(1), strict=False):
             latent = latent + codebook.decode(indices).transpose(1, 2)
@@ -218,9 +223,10 @@ class ResidualVectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _gather(self, vectors: Tensor, learning: CodebookLearning, draw_seed: int) -> None:
-        """Keep this step's vectors [N, D] of all ranks; start the codebooks once there are enough."""
-        self._gathered.append(all_gather_rows(vectors))
-        num_vectors_per_step = self._gathered[-1].shape[0]
+        """Keep this step's usable vectors [N, D] of all ranks; start the codebooks once there are enough."""
+        of_this_step = all_gather_rows(vectors)
+        num_vectors_per_step = of_this_step.shape[0]
+        self._gathered.append(of_this_step[is_usable(of_this_step)])
         # What a checkpoint has brought lies on the CPU.
         residual = torch.cat([part.to(vectors.device) for part in self._gathered])
         if residual.shape[0] < learning.kmeans_vectors_per_code * self.codebook_size:

@@ -12,6 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from encodec_lab.training.config import register_configs
 
+# What a user, or the user's machine, has caused: a value that is not possible, a file that cannot be read or written.
+_MISTAKES = (ValueError, OSError)
+
 
 def explains_mistakes(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
     """Wrap the function below `@hydra.main`: a mistake in it ends the program with one line and exit code 1."""
@@ -36,13 +39,16 @@ def run_application(main: Callable[[], None]) -> None:
 def _exit_on_mistake() -> Iterator[None]:
     try:
         yield
-    except (ValueError, HydraException, OmegaConfBaseException) as error:
+    except (*_MISTAKES, HydraException, OmegaConfBaseException) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
 
 def _one_line(error: BaseException) -> str:
     """The message without line breaks; of an error that `instantiate` wrapped, the original's."""
-    if isinstance(error, HydraException) and isinstance(error.__cause__, ValueError):
+    if isinstance(error, HydraException) and isinstance(error.__cause__, _MISTAKES):
         error = error.__cause__
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())

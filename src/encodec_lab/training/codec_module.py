@@ -17,6 +17,7 @@ from encodec_lab.losses import (
     commitment_loss,
 )
 from encodec_lab.models.encodec import EncodecModel, TrainingPass
+from encodec_lab.quantization.residual_vq import CodebookLearning
 from encodec_lab.training.draws import StepDraws, draw_step
 from encodec_lab.training.step_module import OptimizerFactory, Schedule, StepTraining
 from encodec_lab.training.usage_counter import UsageCounter
@@ -46,6 +47,7 @@ class CodecTraining(StepTraining):
         discriminator: the adversary, likewise; None trains by the reconstruction losses alone.
         reconstruction_losses: losses of (real, reconstruction), by the names that the balancer has weights for.
         balancer: mixes their gradients, with a discriminator also those of `adversarial` and `feature_matching`.
+        codebook_learning: how the codec's codebooks learn.
         commitment_weight: of the commitment loss, which goes past the balancer. It is a mean over the batch, whereas
             the balanced gradient has a norm of one for each item; so with larger batches the commitment counts less.
         generator_optimizer: makes the codec's optimizer from its parameters.
@@ -73,6 +75,7 @@ class CodecTraining(StepTraining):
         discriminator: MultiScaleStftDiscriminator | None,
         reconstruction_losses: Mapping[str, nn.Module],
         balancer: LossBalancer,
+        codebook_learning: CodebookLearning,
         commitment_weight: float,
         generator_optimizer: OptimizerFactory,
         discriminator_optimizer: OptimizerFactory,
@@ -96,6 +99,7 @@ class CodecTraining(StepTraining):
                 f"the balancer has weights for {', '.join(sorted(balancer.shares))}, "
                 f"but the losses are {', '.join(sorted(losses))}"
             )
+        codec.quantizer.configure_learning(codebook_learning)
         self.codec = codec
         self.discriminator = discriminator
         self.reconstruction_losses = nn.ModuleDict(reconstruction_losses)

@@ -6,7 +6,7 @@ A function of the seed and the step alone, so the same on every rank.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from encodec_lab.data.random_stream import random_stream
 
 # Keep these draws apart from each other and from the data's, which hang on the same seed.
 _STREAM = 0x5354_4550
@@ -32,7 +32,7 @@ def draw_step(
     seed: int, step: int, bandwidths: Sequence[float], discriminator_probability: float
 ) -> StepDraws:
     """Draw for generator step `step` of a run with seed `seed`."""
-    generator = _generator(seed, _STREAM, step)
+    generator = random_stream(seed, _STREAM, step)
     return StepDraws(
         bandwidth_kbps=float(bandwidths[int(generator.integers(len(bandwidths)))]),
         updates_discriminator=bool(generator.random() < discriminator_probability),
@@ -57,13 +57,9 @@ class LMStepDraws:
 
 def draw_lm_step(seed: int, step: int, bandwidths: Sequence[float], num_offsets: int) -> LMStepDraws:
     """Draw for step `step` of a run with seed `seed`; offsets are 0 to `num_offsets` - 1."""
-    generator = _generator(seed, _LM_STREAM, step)
+    generator = random_stream(seed, _LM_STREAM, step)
     return LMStepDraws(
         bandwidth_kbps=float(bandwidths[int(generator.integers(len(bandwidths)))]),
         offset=int(generator.integers(num_offsets)),
         dropout_seed=int(generator.integers(2**62)),
     )
-
-
-def _generator(seed: int, stream: int, step: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step]))

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from encodec_lab.data.audio_file import AudioFileError
+from encodec_lab.models.pretrained import load_torch_file
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
 from encodec_lab.training.step_module import StepTraining
@@ -87,8 +88,9 @@ def fit(
         raise
     except ValueError as error:  # not the user's mistake: those are told before
         raise RuntimeError("the training failed") from error
-    if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
-        wandb.finish()  # else the next run of a sweep would go on with this one's
+    finally:
+        if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+            wandb.finish()  # else the next run of a sweep would go on with this one's
 
 
 def check_module(module: StepTraining) -> None:
@@ -146,10 +148,11 @@ def _steps_in(checkpoint: str, module: StepTraining) -> int:
         ValueError: it cannot.
     """
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever a damaged file provokes
-        raise ValueError(f"ckpt_path={checkpoint} is not a checkpoint of ours: {error}") from error
+        content = load_torch_file(checkpoint)
+    except ValueError as error:
+        raise ValueError(f"ckpt_path={checkpoint}: {error}") from error
     module.check_continues(content)
+    assert isinstance(content, dict), "checked"
     return int(content["global_step"])
 
 

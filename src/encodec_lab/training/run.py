@@ -7,8 +7,8 @@ import lightning
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from encodec_lab.models.config import check_own_name
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.quantization.residual_vq import CodebookLearning
 from encodec_lab.training.codec_module import ADVERSARIAL_LOSSES, CodecTraining
 from encodec_lab.training.config import check_arguments
 from encodec_lab.training.datamodule import AudioDataModule
@@ -26,6 +26,10 @@ def train(config: DictConfig) -> lightning.Trainer:
     """
     preparation = prepare(config)
     codec = instantiate(config.model, _convert_="all")
+    try:
+        check_own_name(codec.name)
+    except ValueError as error:
+        raise ValueError(f"model.name={codec.name}: {error}") from error
     data = instantiate(config.data, _convert_="all")
     trainer = build_trainer(config)
     data.trainer = trainer
@@ -57,14 +61,10 @@ def build_module(
     if discriminator is None:
         for name in ADVERSARIAL_LOSSES:
             balancer["weights"].pop(name, None)
-    settings = dict(values["codec_training"])
-    learning = settings.pop("codebook_learning")
-    check_arguments("codec_training.codebook_learning", CodebookLearning, learning)
-    codec.quantizer.configure_learning(CodebookLearning(**learning))
     start_networks_(
         codec,
         discriminator,
-        signal_preserving_start=settings.pop("signal_preserving_start"),
+        signal_preserving_start=config.signal_preserving_start,
         init_from=config.init_from if starts_anew else None,
         discriminator_settings=values["discriminator"],
     )
@@ -78,7 +78,7 @@ def build_module(
         "discriminator_optimizer": instantiate(config.discriminator_optimizer, _convert_="all"),
         "run_config": values,
     }
-    build = instantiate(settings, _partial_=True, _convert_="all")
+    build = instantiate(config.codec_training, _partial_=True, _convert_="all")
     check_arguments("codec_training", build.func, build.keywords | parts)
     module: CodecTraining = build(**parts)
     check_module(module)

@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from encodec_lab.models.config import CodecConfig
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.pretrained import load_torch_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,15 +37,16 @@ def load_trained_codec(checkpoint: str | Path, name: str | None = None) -> Train
     path = Path(checkpoint)
     if not path.is_file():
         raise ValueError(f"checkpoint={checkpoint}: there is no such file")
+    content: Any = load_torch_file(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
         run_config, state, step = content["run_config"], content["state_dict"], int(content["global_step"])
         model_values = {key: value for key, value in run_config["model"].items() if not key.startswith("_")}
-    except Exception as error:  # torch raises whatever a damaged file provokes
-        raise ValueError(f"{path} is not a checkpoint of train.py: {error}") from error
-    config = CodecConfig.from_dict(model_values | ({"name": name} if name else {}))
-    codec = EncodecModel(config).eval()
-    codec.load_state_dict(_part(state, "average.codec."))
+        config = CodecConfig.from_dict(model_values | ({"name": name} if name else {}))
+        codec = EncodecModel(config).eval()
+        codec.load_state_dict(_part(state, "average.codec."))
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is not a checkpoint of train.py: {reason}") from error
     if not codec.quantizer.started:
         raise ValueError(f"{path} is of step {step}, before k-means has started the codebooks: train on")
     return TrainedCodec(codec, _part(state, "discriminator."), step, run_config)
