@@ -93,7 +93,10 @@ def test_unknown_fields_are_named():
         ({"segment_s": math.nan}, "segment_s must be a number of seconds, .* got nan"),
         ({"segment_s": True}, "segment_s must be a number of seconds, .* got True"),
         ({"segment_s": "1"}, "segment_s must be a number of seconds, .* got '1'"),
-        ({"segment_s": 1e-5}, "segment_s 1e-05 is too short: .* starts every 0 samples, but a frame takes 320"),
+        (
+            {"segment_s": 1e-5},
+            "segment_s 1e-05 is too short: .* starts every 0 samples, but a frame takes 320",
+        ),
         ({"segment_s": 0.013}, "starts every 308 samples, but a frame takes 320"),
         ({"segment_s": 1.0, "segment_overlap": 0.99999}, "segment_overlap must be 0 to 0.5, got 0.99999"),
         ({"segment_s": 1.0, "segment_overlap": -0.1}, "segment_overlap must be 0 to 0.5, got -0.1"),

@@ -166,6 +166,13 @@ def test_wrong_frames_are_refused(model):
             ValueError, match=r"codes of shape .* must be \[batch, 1 to \d+ codebooks, frames\]"
         ):
             model.decode([(codes, frame.scale)])
+    for wrong in (-1, model.config.codebook_size):
+        codes = frame.codes.clone()
+        codes[0, -1, 2] = wrong
+        with pytest.raises(
+            ValueError, match=rf"codes must be 0 to {model.config.codebook_size - 1}, got .*{wrong}"
+        ):
+            model.decode([(codes, frame.scale)])
 
 
 def test_a_training_pass_is_what_encode_and_decode_give(model):

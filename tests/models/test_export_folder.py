@@ -101,7 +101,9 @@ def test_a_failed_export_leaves_the_earlier_one(export: Path, monkeypatch: pytes
 def test_the_names_of_metas_codecs_are_taken(tmp_path: Path, name: str) -> None:
     model = random_codec(SMALL_24KHZ)
     model.name = name
-    with pytest.raises(ValueError, match=f"streams of a codec named {name} would be decoded by Meta's weights"):
+    with pytest.raises(
+        ValueError, match=f"streams of a codec named {name} would be decoded by Meta's weights"
+    ):
         write_export(tmp_path / "export", model, {}, "")
     assert not list(tmp_path.iterdir())
 

@@ -135,12 +135,21 @@ class _Executes:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no pickle", b"PK\x03\x04", _saved()[:-40], _saved([1]), _saved({"a": 1})]
+    "content",
+    [
+        b"",
+        b"no pickle",
+        b"\x80\x02e.",  # torch raises an IndexError
+        b"PK\x03\x04",
+        _saved()[:-40],
+        _saved([1]),
+        _saved({"a": 1}),
+    ],
 )
 def test_files_that_are_no_state_dict(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.th"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"file.th (cannot be read as a PyTorch|holds no) state dict"):
+    with pytest.raises(WeightsError, match=r"file.th (cannot be read as a PyTorch file|holds no state dict)"):
         load_tensors(path)
 
 

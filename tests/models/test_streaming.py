@@ -168,6 +168,8 @@ def test_misuse_is_refused(model):
     for wrong in (torch.zeros(1, 2, 10), torch.zeros(1, 10)):
         with pytest.raises(ValueError, match=r"\[batch, 1, samples\]"):
             encoder.push(wrong)
+    with pytest.raises(ValueError, match="codes must be 0 to 63, got 0 to 64"):
+        model.streaming_decoder().push(torch.tensor([[[0, 64]]]))
     with pytest.raises(ValueError, match=r"\[1, 10\]"):
         decoder.push(torch.zeros(1, 10, dtype=torch.long))
     for coder, piece in ((encoder, torch.zeros(2, 1, 10)), (decoder, torch.zeros(2, 4, 1, dtype=torch.long))):
