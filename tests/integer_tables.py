@@ -17,6 +17,7 @@ from small_codec import SMALL_24KHZ, random_codec
 from small_lm import random_lm, small_lm_config
 
 import encodec_lab
+from encodec_lab.bitstream.code_payload import CodedRecord
 from encodec_lab.bitstream.lm_coder import IntegerLMCoder
 from encodec_lab.data.audio_file import read_whole
 from encodec_lab.models.integer_conversion import to_integer_lm
@@ -115,8 +116,18 @@ def describe_case(path: Path) -> str:
         digest.update(tables_hash(tables_at_once(lm, part[None])).encode())
     coder = IntegerLMCoder(lm)
     if stream:
-        assert np.array_equal(coder.decode(stream, *codes.shape), codes.numpy())
-    return f"{digest.hexdigest()} {coder.encode(codes.numpy()).hex()}"
+        assert np.array_equal(decode(coder, stream, *codes.shape), codes.numpy())
+    return f"{digest.hexdigest()} {encode(coder, codes.numpy()).hex()}"
+
+
+def encode(coder: IntegerLMCoder, codes: np.ndarray) -> bytes:
+    """One record alone."""
+    return coder.encode([codes])[0]
+
+
+def decode(coder: IntegerLMCoder, data: bytes, num_codebooks: int, num_frames: int) -> np.ndarray:
+    """One record alone."""
+    return coder.decode([CodedRecord(data, num_codebooks, num_frames)])[0]
 
 
 if __name__ == "__main__":

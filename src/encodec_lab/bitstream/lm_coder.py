@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encodec_lab.bitstream.code_payload import CodedRecord
 from encodec_lab.bitstream.v1_layout import IDENTITY_BYTES
 from encodec_lab.entropy.range_coder import RangeDecoder, coded_size_bounds, range_encode
 from encodec_lab.models.identity import module_identity
@@ -18,10 +19,14 @@ from encodec_lab.modules.integer_arithmetic import exact_products
 Codes = NDArray[np.int64]
 
 
+# Two minutes of records of five seconds. More would decode faster yet, but a pipe is waited for until they have come.
+_RECORDS_AT_A_TIME = 24
+
+
 class IntegerLMCoder:
     """Every code with its table from the language model, frame after frame, codebook after codebook, by range coding.
 
-    Records are independent: language model and range coder begin anew with each. `decode_many` takes them through the
+    Records are independent: language model and range coder begin anew with each. `decode` takes them through the
     language model together, which costs little more than one alone.
 
     Args:
@@ -31,45 +36,34 @@ class IntegerLMCoder:
         InexactError: the language model would not be the same on every machine.
     """
 
+    records_at_a_time = _RECORDS_AT_A_TIME
+
     def __init__(self, lm: IntegerLM) -> None:
         lm.prepare()
         self._lm = lm
         self.lm_identity: bytes | None = bytes.fromhex(module_identity(lm))[:IDENTITY_BYTES]
 
-    def encode(self, codes: Codes) -> bytes:
-        """The bytes of codes [K, L]; ValueError if one is none of the codebook's."""
-        size = self._lm.config.codebook_size
-        if codes.size and not (codes.min() >= 0 and codes.max() < size):
-            raise ValueError(f"codes must lie in 0...{size - 1}, got {codes.min()}...{codes.max()}")
-        if codes.shape[1] == 0:
-            return b""
-        device = self._lm.embedding.device
-        intervals = self._lm.intervals(torch.from_numpy(np.ascontiguousarray(codes)).to(device)[None])
-        return range_encode(*(tensor.reshape(-1).tolist() for tensor in intervals))
+    def encode(self, records: Sequence[Codes]) -> list[bytes]:
+        """The bytes of each record's codes [K, L]; ValueError if a code is none of the codebook's."""
+        return [self._encode(codes) for codes in records]
 
-    def encode_many(self, records: Sequence[Codes]) -> list[bytes]:
-        """The bytes of each record's codes."""
-        return [self.encode(codes) for codes in records]
-
-    def decode(self, data: bytes, num_codebooks: int, num_frames: int) -> Codes:
-        """The codes [K, L]; CorruptDataError, a ValueError, if the data are not theirs."""
-        return self.decode_many([(data, num_codebooks, num_frames)])[0]
-
-    def decode_many(self, records: Sequence[tuple[bytes, int, int]]) -> list[Codes]:
-        """The codes [K, L] of each record, of which `(data, K, L)` are given, all records in lockstep.
+    def decode(self, records: Sequence[CodedRecord]) -> list[Codes]:
+        """The codes [K, L] of each record, all records in lockstep.
 
         Raises:
-            ValueError: the data of a record are not such codes (CorruptDataError), or the model has fewer codebooks.
+            ValueError: the content of a record is not such codes (CorruptDataError), or the model has fewer codebooks.
         """
         self._lm.prepare()
         by_codebooks: defaultdict[int, list[int]] = defaultdict(list)
-        for place, (_, num_codebooks, _) in enumerate(records):
-            by_codebooks[num_codebooks].append(place)
+        for place, record in enumerate(records):
+            by_codebooks[record.num_codebooks].append(place)
         decoded: dict[int, Codes] = {}
         with exact_products(self._lm.embedding.device):
             for num_codebooks, places in by_codebooks.items():
-                places.sort(key=lambda place: -records[place][2])  # a record that has ended leaves the batch
-                streams = [(records[place][0], records[place][2]) for place in places]
+                places.sort(
+                    key=lambda place: -records[place].num_frames
+                )  # one that has ended leaves the batch
+                streams = [(records[place].content, records[place].num_frames) for place in places]
                 decoded.update(zip(places, self._decode_lockstep(streams, num_codebooks), strict=True))
         return [decoded[place] for place in range(len(records))]
 
@@ -79,6 +73,16 @@ class IntegerLMCoder:
         largest = FREQUENCY_TABLE.peak / (FREQUENCY_TABLE.peak + others)
         smallest = 1 / (FREQUENCY_TABLE.peak * others + 1)
         return coded_size_bounds(num_codebooks * num_frames, largest, smallest)
+
+    def _encode(self, codes: Codes) -> bytes:
+        size = self._lm.config.codebook_size
+        if codes.size and not (codes.min() >= 0 and codes.max() < size):
+            raise ValueError(f"codes must lie in 0...{size - 1}, got {codes.min()}...{codes.max()}")
+        if codes.shape[1] == 0:
+            return b""
+        device = self._lm.embedding.device
+        intervals = self._lm.intervals(torch.from_numpy(np.ascontiguousarray(codes)).to(device)[None])
+        return range_encode(*(tensor.reshape(-1).tolist() for tensor in intervals))
 
     def _decode_lockstep(self, streams: list[tuple[bytes, int]], num_codebooks: int) -> list[Codes]:
         """The codes of streams `(data, L)`, longest first."""

@@ -11,9 +11,8 @@ from encodec_lab.bitstream import v0, v1, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, read_version
 from encodec_lab.bitstream.code_payload import CodeCoder
 from encodec_lab.bitstream.salvage import salvage_records
-from encodec_lab.bitstream.stream_writer import WHOLE_S, make_coder
+from encodec_lab.bitstream.stream_writer import WHOLE_S, float_lm, make_coder
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.models.lm_source import NoLanguageModel
 from encodec_lab.models.long_audio import decode_frames
 from encodec_lab.models.pretrained import WeightsError
 from encodec_lab.models.registry import list_model_names, load_named_model
@@ -103,13 +102,16 @@ class StreamReader:
         lm = None
         if header.uses_lm:
             try:
-                lm = self.model.get_lm_model()
-            except NoLanguageModel as error:
+                lm = float_lm(self.model)
+            except WeightsError:
+                raise
+            except ValueError as error:
                 raise EcdcError(f"the stream was entropy coded with a language model: {error}") from error
         frames = v0.read_frames(payload, header, self.model, lm)
         if header.num_samples <= WHOLE_S * self.model.sample_rate:
             with torch.no_grad():
-                yield self.model.decode([self._placed(frame) for frame in frames])[0, :, : header.num_samples]
+                wav = self.model.decode([self._placed(frame) for frame in frames])
+            yield wav[0, :, : header.num_samples]
         else:
             yield from _cut(self._decoded(_divided(frames, self.model)), header.num_samples)
 
@@ -207,15 +209,23 @@ def coder_of_stream(header: v1_layout.Header, model: EncodecModel) -> CodeCoder:
     """What decodes the codes of a stream of version 1.
 
     Raises:
-        EcdcError: the stream needs a language model that the model has not.
+        EcdcError: the stream needs a language model that the model has not, or another one.
         WeightsError: the language model is a published one that is not at hand.
     """
     try:
-        return make_coder(model, header.lm_identity is not None)
+        coder = make_coder(model, header.lm_identity is not None)
     except WeightsError:
         raise
     except ValueError as error:
         raise EcdcError(f"the stream was entropy coded with a language model: {error}") from error
+    if coder.lm_identity != header.lm_identity:
+        assert coder.lm_identity is not None
+        assert header.lm_identity is not None
+        raise EcdcError(
+            f"the stream was entropy coded with the language model {header.lm_identity.hex()}, but the one of model"
+            f" {model.name!r} is {coder.lm_identity.hex()}; name the folder of the right ones by --model"
+        )
+    return coder
 
 
 def _load_to(device: str | torch.device, name: str, identity: str) -> EncodecModel:

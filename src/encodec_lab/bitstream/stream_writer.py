@@ -9,8 +9,11 @@ from torch import Tensor
 
 from encodec_lab.bitstream import v0, v1
 from encodec_lab.bitstream.code_payload import CodeCoder, RawCoder
+from encodec_lab.bitstream.lm_coder import IntegerLMCoder
 from encodec_lab.bitstream.v1_layout import Source
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.integer_lm import IntegerLM
+from encodec_lab.models.language_model import LMModel
 from encodec_lab.models.long_audio import encode_blocks
 from encodec_lab.models.registry import PUBLISHED_CONFIGS
 from encodec_lab.types import EncodedFrame
@@ -57,7 +60,7 @@ def write_blocks(
     count = _Counted(blocks)
     frames = _encode(model, count)
     if (format or default_format(model)) == "v0":
-        lm = model.get_lm_model() if use_lm else None
+        lm = float_lm(model) if use_lm else None
         whole = _joined(frames) if model.segment_length is None else list(frames)
         file.write(v0.write_stream(model, count.num_samples, whole, lm))
         return
@@ -70,9 +73,36 @@ def write_blocks(
 
 def make_coder(model: EncodecModel, use_lm: bool) -> CodeCoder:
     """What codes the codes of version 1's records; ValueError if the model has no language model fit for that."""
-    if use_lm:
-        raise ValueError(f"model {model.name!r} has no integer language model, which format v1 needs; use v0")
-    return RawCoder(model.bits_per_codebook)
+    if not use_lm:
+        return RawCoder(model.bits_per_codebook)
+    lm = model.get_lm_model()
+    if not isinstance(lm, IntegerLM):
+        raise ValueError(
+            f"the language model of {model.name!r} is one in floating point, which does not give the same bits"
+            " everywhere; format v1 needs it in integers (models.integer_conversion), v0 takes it as it is"
+        )
+    _check_fits(model, lm)
+    return IntegerLMCoder(lm)
+
+
+def float_lm(model: EncodecModel) -> LMModel:
+    """What codes the codes of version 0; ValueError if the model has no language model fit for that."""
+    lm = model.get_lm_model()
+    if isinstance(lm, IntegerLM):
+        raise ValueError(
+            f"the language model of {model.name!r} is one in integers, which format v0 does not know; use v1"
+        )
+    return lm
+
+
+def _check_fits(model: EncodecModel, lm: IntegerLM) -> None:
+    mine = (model.config.num_codebooks, model.config.codebook_size)
+    theirs = (lm.config.num_codebooks, lm.config.codebook_size)
+    if theirs[0] < mine[0] or theirs[1] != mine[1]:
+        raise ValueError(
+            f"a language model of {theirs[0]} codebooks of {theirs[1]} entries does not fit codec {model.name!r},"
+            f" which has {mine[0]} of {mine[1]}"
+        )
 
 
 def check_format(format: str | None) -> None:

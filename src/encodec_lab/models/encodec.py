@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from encodec_lab.models import segments
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ, CodecConfig
-from encodec_lab.models.language_model import LMModel
-from encodec_lab.models.lm_source import LMSource
+from encodec_lab.models.lm_source import AnyLM, LMSource
 from encodec_lab.models.pretrained import load_published_weights
 from encodec_lab.models.streaming import StreamingDecoder, StreamingEncoder
 from encodec_lab.modules.seanet import SeanetDecoder, SeanetEncoder
@@ -161,7 +160,7 @@ class EncodecModel(nn.Module):
             decoded[0] if self.segment_stride is None else segments.overlap_add(decoded, self.segment_stride)
         )
 
-    def get_lm_model(self) -> LMModel:
+    def get_lm_model(self) -> AnyLM:
         """The language model that entropy codes this codec's streams, on the codec's device; loaded once.
 
         For Meta's two codecs it is the one that Meta published; for an export, the one that lies in its folder.

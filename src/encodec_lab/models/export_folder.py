@@ -25,8 +25,9 @@ from encodec_lab.data.atomic_folder import atomic_folder
 from encodec_lab.models.config import CodecConfig, check_own_name
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import tensors_identity
+from encodec_lab.models.integer_lm import IntegerLM, IntegerLMConfig
 from encodec_lab.models.language_model import LMConfig, LMModel
-from encodec_lab.models.lm_source import LMSource
+from encodec_lab.models.lm_source import AnyLM, LMSource
 
 FORMAT = "encodec-lab"
 FORMAT_VERSION = 1
@@ -35,7 +36,10 @@ CODEC_FILE = "codec.safetensors"
 LM_FILE = "lm.safetensors"
 CARD_FILE = "README.md"
 # Language models by the `kind` that config.json calls them.
-LM_KINDS = {"transformer": (LMConfig, LMModel)}
+LM_KINDS: dict[str, tuple[type[LMConfig] | type[IntegerLMConfig], type[AnyLM]]] = {
+    "transformer": (LMConfig, LMModel),
+    "integer_transformer": (IntegerLMConfig, IntegerLM),
+}
 
 
 def write_export(
@@ -43,7 +47,7 @@ def write_export(
     model: EncodecModel,
     provenance: Mapping[str, Any],
     model_card: str,
-    lm: LMModel | None = None,
+    lm: AnyLM | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> None:
     """Write `model` as a folder that `read_export` and `load_model` take.
@@ -110,7 +114,7 @@ def read_export(folder: str | Path) -> EncodecModel:
     model = EncodecModel(config)
     model.load_state_dict(tensors)
     if lm_config is not None:
-        build_lm = functools.partial(lm_class, lm_config)
+        build_lm: Callable[[], AnyLM] = functools.partial(lm_class, lm_config)  # type: ignore[arg-type]  # a pair of LM_KINDS
         tensors = _read_tensors(folder / LM_FILE, build_lm, description["lm"].get("identity"))
         lm = build_lm()
         lm.load_state_dict(tensors)
@@ -147,7 +151,9 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _lm_architecture(entry: object, codec: CodecConfig) -> tuple[LMConfig | None, type[LMModel]]:
+def _lm_architecture(
+    entry: object, codec: CodecConfig
+) -> tuple[LMConfig | IntegerLMConfig | None, type[AnyLM]]:
     """The configuration and class of the language model that config.json describes, None if it describes none."""
     if entry is None:
         return None, LMModel
@@ -164,7 +170,7 @@ def _lm_architecture(entry: object, codec: CodecConfig) -> tuple[LMConfig | None
     return config, lm_class
 
 
-def _check_lm_fits(lm: LMConfig, codec: CodecConfig) -> None:
+def _check_lm_fits(lm: LMConfig | IntegerLMConfig, codec: CodecConfig) -> None:
     if (lm.num_codebooks, lm.codebook_size) != (codec.num_codebooks, codec.codebook_size):
         raise ValueError(
             f"a language model of {lm.num_codebooks} codebooks of {lm.codebook_size} entries does not fit codec"

@@ -182,7 +182,7 @@ class IntegerLM(nn.Module):
             step = max(1, _CHUNK_FREQUENCIES // (len(codes) * num_codebooks * self.config.codebook_size))
             first = 0
             for latent in self.latents(codes):
-                for part in latent.split(step, dim=1):
+                for part in torch.split(latent, step, dim=1):
                     present = codes[..., first : first + part.shape[1]].transpose(1, 2)  # [B, S, K]
                     chunks.append(self._intervals_of(part, present, groups))
                     first += part.shape[1]
@@ -206,7 +206,8 @@ class IntegerLM(nn.Module):
         found = torch.index_select(self.embedding.view(-1, self.embedding.shape[2]), 0, rows)
         summed = found.view(*indices.shape[::2], indices.shape[1], -1).sum(dim=2, dtype=torch.float64)
         here = torch.index_select(self._positions, 0, positions % self.config.max_positions)
-        return self.norm_in(summed).add_(here).clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).float()
+        embedded: Tensor = self.norm_in(summed).add_(here).clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT).float()
+        return embedded
 
     def transformer_layers(self) -> Iterator[IntegerTransformerLayer]:
         """The layers in order."""
@@ -225,7 +226,7 @@ class IntegerLM(nn.Module):
         indices = nn.functional.pad(1 + codes[..., :-1], (1, 0))
         pasts = self.first_pasts(len(codes))
         first = 0
-        for chunk in indices.split(_CHUNK_FRAMES, dim=2):
+        for chunk in torch.split(indices, _CHUNK_FRAMES, dim=2):
             num_frames = chunk.shape[2]
             positions = first + torch.arange(num_frames, device=codes.device)
             latent = self.embed(chunk, positions)

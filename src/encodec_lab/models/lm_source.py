@@ -3,8 +3,12 @@
 from pathlib import Path
 
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
+from encodec_lab.models.integer_lm import IntegerLM
 from encodec_lab.models.language_model import ENCODEC_LM_24KHZ, ENCODEC_LM_48KHZ, LMModel
 from encodec_lab.models.pretrained import load_published_weights
+
+# In floating point for streams of version 0, in integers for those of version 1.
+AnyLM = LMModel | IntegerLM
 
 # Codec -> what Meta published for it: a key of `PUBLISHED_FILES`, and the architecture.
 PUBLISHED_LMS = {
@@ -28,11 +32,11 @@ class LMSource:
         repository: a folder that holds the files that Meta published, to read them from there.
     """
 
-    def __init__(self, lm: LMModel | None = None, repository: str | Path | None = None) -> None:
+    def __init__(self, lm: AnyLM | None = None, repository: str | Path | None = None) -> None:
         self.lm = lm
         self.repository = repository
 
-    def get(self, codec_name: str) -> LMModel:
+    def get(self, codec_name: str) -> AnyLM:
         """The language model, in evaluation mode.
 
         Raises:

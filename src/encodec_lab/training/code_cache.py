@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.data.audio_blocks import AudioBlocks
 from encodec_lab.data.audio_file import AudioFileError
-from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import module_identity
 from encodec_lab.models.long_audio import encode_blocks

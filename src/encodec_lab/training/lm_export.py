@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from encodec_lab.compat.formats import write_format
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.export_folder import CARD_FILE, CONFIG_FILE
-from encodec_lab.models.language_model import LMModel
+from encodec_lab.models.integer_conversion import to_integer_lm
 from encodec_lab.models.lm_source import LMSource
 from encodec_lab.training.lm_figures import figures_table
 from encodec_lab.training.lm_module import LMTraining
@@ -17,20 +19,23 @@ _CARD_HEADING = "## Language model"
 
 
 def export_with_lm(
-    output: str | Path, codec: EncodecModel, module: LMTraining, codec_source: str | Path
+    output: str | Path, codec: EncodecModel, module: LMTraining, codec_source: str | Path, codes: Tensor
 ) -> None:
     """Write codec and language model as the folder `output`, reloaded and compared before it appears.
+
+    The language model is converted to integers, so that streams decode on every machine.
 
     Args:
         output: its place; an earlier export is replaced.
         codec: gets the language model as its own.
         module: the averaged weights of its language model are taken.
         codec_source: the folder or name that the codec came from, of which card and provenance are kept.
+        codes: [B, K, L] of training recordings, to see the ranges of the activations with.
 
     Raises:
         ValueError: see `write_format`.
     """
-    codec.lm_source = LMSource(_finished(module.average_lm))
+    codec.lm_source = LMSource(to_integer_lm(module.average_lm.eval().cpu(), codes))
     provenance = {
         **_earlier_provenance(Path(codec_source)),
         "lm": {
@@ -40,11 +45,6 @@ def export_with_lm(
         },
     }
     write_format(output, codec.cpu(), "folder", provenance, _model_card(codec, module, Path(codec_source)))
-
-
-def _finished(lm: LMModel) -> LMModel:
-    """The language model as it is exported: here is the place to convert it to integers."""
-    return lm.eval().cpu()
 
 
 def _earlier_provenance(folder: Path) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def train_lm(config: DictConfig) -> lightning.Trainer:
         trainer.validate(module, data, verbose=False)
     if trainer.is_global_zero:
         output = preparation.values["output"]
-        export_with_lm(output, codec, module, preparation.values["codec"])
+        codes = next(iter(data.train_dataloader())).clamp(min=0)  # sequences are filled up with -1
+        export_with_lm(output, codec, module, preparation.values["codec"], codes)
         print(
             "\n".join(
                 [

@@ -152,8 +152,10 @@ def _steps_in(checkpoint: str, module: StepTraining) -> int:
     except ValueError as error:
         raise ValueError(f"ckpt_path={checkpoint}: {error}") from error
     module.check_continues(content)
-    assert isinstance(content, dict), "checked"
-    return int(content["global_step"])
+    step = content.get("global_step") if isinstance(content, dict) else None
+    if not isinstance(step, int):
+        raise ValueError(f"ckpt_path={checkpoint}: the checkpoint does not say of which step it is")
+    return step
 
 
 def _check_trainer(trainer: DictConfig) -> None:

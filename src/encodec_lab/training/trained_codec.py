@@ -45,7 +45,7 @@ def load_trained_codec(checkpoint: str | Path, name: str | None = None) -> Train
         codec = EncodecModel(config).eval()
         codec.load_state_dict(_part(state, "average.codec."))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise ValueError(f"{path} is not a checkpoint of train.py: {reason}") from error
     if not codec.quantizer.started:
         raise ValueError(f"{path} is of step {step}, before k-means has started the codebooks: train on")
