@@ -21,37 +21,38 @@ OUT = Path("outputs/demo")
 def run(program: str, *arguments: str | Path) -> None:
     """Run a program of this environment, and show it as one would type it."""
     print(f"\n$ {shlex.join([program, *map(str, arguments)])}", flush=True)
-    status = subprocess.run([Path(sys.executable).with_name(program), *arguments], check=False).returncode
-    if status:
-        sys.exit(f"demo: the command above failed with exit status {status}")
+    if subprocess.run([Path(sys.executable).with_name(program), *arguments], check=False).returncode:
+        sys.exit("demo: the command above failed")
 
 
 def main() -> None:
-    """Leave everything in outputs/demo."""
+    """Leave everything in OUT."""
     os.chdir(Path(__file__).parents[1])
     shutil.rmtree(OUT, ignore_errors=True)
     started_s = time.monotonic()
     run("python", "train.py", "experiment=tiny", f"hydra.run.dir={OUT}/train")
     training_s = time.monotonic() - started_s
     run("python", "recipes/export.py", f"checkpoint={OUT}/train/checkpoints/last.ckpt", f"output={OUT}/codec")
+    lm = f"codec={OUT}/codec output={OUT}/codec data.cache={OUT}/codes hydra.run.dir={OUT}/train_lm"
+    run("python", "recipes/train_lm.py", "experiment=lm_tiny", *lm.split())
     model = encodec_lab.load_model(OUT / "codec")
     kbps = f"{model.target_bandwidths[-1]:g}"
     run("encodec", "--model", OUT / "codec", "-b", kbps, CLIP, OUT / "compressed.ecdc")
-    run("encodec", "--model", OUT / "codec", OUT / "compressed.ecdc", OUT / "decompressed.wav")
-    print("\nEvaluating on the test clips, none of which was trained on.", flush=True)
+    run("encodec", "--model", OUT / "codec", "-b", kbps, "--lm", CLIP, OUT / "compressed_lm.ecdc")
+    run("encodec", "--model", OUT / "codec", OUT / "compressed_lm.ecdc", OUT / "decompressed.wav")
     facts = {"training": f"{training_s / 60:.1f} min on {os.cpu_count()} CPU cores, on carried clips"}
     logged, heard = OUT / "train/metrics.csv", list_audio(AUDIO / "train")
     rows = report_on_codec(model, list_audio(AUDIO / "test"), OUT, "The demo codec", facts, logged, heard)
     print(f"""{format_summaries(summarise(rows))}
 
 Trained a codec in {training_s:.0f} s, and sent {CLIP.name}, which it had not heard, through {kbps} kbps:
-{CLIP.stat().st_size:,} bytes of FLAC, {(OUT / "compressed.ecdc").stat().st_size:,} compressed. \
-{time.monotonic() - started_s:.0f} s in all.
+{CLIP.stat().st_size:,} bytes of FLAC, {(OUT / "compressed.ecdc").stat().st_size:,} compressed, \
+{(OUT / "compressed_lm.ecdc").stat().st_size:,} with the language model. {time.monotonic() - started_s:.0f} s in all.
 
   {OUT}/report.html         what to open first: curves, tables, spectrograms, and sound to listen to
   {OUT}/decompressed.wav    what became of {CLIP}
-  {OUT}/codec               the exported codec: encodec --model {OUT}/codec INPUT
-  {OUT}/train               checkpoints, metrics.csv and samples of the training run""")
+  {OUT}/codec               the exported codec and its language model: encodec --model {OUT}/codec --lm INPUT
+  {OUT}/train, train_lm     checkpoints, metrics.csv and samples of the training runs""")
 
 
 if __name__ == "__main__":
