@@ -23,8 +23,8 @@ test: $(VENV)/installed-codec $(VENV)/installed-tests  ## Run all tests (WORKERS
 
 tests: test
 
-fuzz: $(VENV)/installed-codec $(VENV)/installed-tests  ## Feed a hundred thousand damaged streams to the readers
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/fuzz
+fuzz: $(VENV)/installed-codec $(VENV)/installed-tests  ## Feed 200,000 hostile streams to the readers, 5,000 to codecs and the command
+	ENCODEC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/fuzz
 
 check: $(VENV)/installed-codec $(VENV)/installed-tests  ## Lint, formatting and types, changing nothing
 	$(BIN)/ruff check .

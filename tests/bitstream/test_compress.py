@@ -142,7 +142,10 @@ def test_v1_gives_what_the_model_gives(codec: EncodecModel, num_samples: int) ->
     for kbps in codec.target_bandwidths[:2]:
         with codec.at_bandwidth(kbps), torch.no_grad():
             decoded, sample_rate = decompress(compress(codec, wav, format="v1"), model=codec)
-            expected = codec.decode(codec.encode(wav[None]))[0, :, :num_samples]
+            frames = codec.encode(wav[None])
+            if codec.segment_stride and num_samples - codec.segment_stride * (len(frames) - 1) <= 480:
+                frames = frames[: max(1, len(frames) - 1)]  # one that the one before it holds is left out
+            expected = codec.decode(frames)[0, :, :num_samples]
         assert sample_rate == codec.sample_rate
         assert decoded.shape == wav.shape
         assert torch.allclose(decoded, expected, rtol=0, atol=1e-5)

@@ -85,10 +85,19 @@ def test_frames_come_back(codec, num_samples, record_s):
     if codec.segment_length is None:
         assert torch.equal(joined(found), frames[0].codes)
     else:
-        assert len(found) == len(frames)
-        for mine, original in zip(found, frames, strict=True):
+        # Every segment but the last, if the one before it holds all of its samples.
+        redundant = len(frames) > 1 and num_samples - STRIDE * (len(frames) - 1) <= OVERLAP
+        assert len(found) == len(frames) - redundant
+        for mine, original in zip(found, frames, strict=False):
             assert torch.equal(mine.codes, original.codes)
             assert torch.equal(mine.scale, original.scale)
+
+
+def test_the_redundant_segment_of_one_second_is_left_out():
+    codec = random_codec(SMALL_48KHZ)
+    (record,) = read(codec, write(codec, 48_000))
+    assert len(encode(codec, random_wav(2, 48_000))) == 2
+    assert len(record.frames) == 1
 
 
 def test_known_bytes():
@@ -172,10 +181,10 @@ def test_every_truncation_and_extension_is_found(codec):
 
 def records_of(data: bytes, codec: EncodecModel) -> list[bytes]:
     """The header, and each record."""
-    source, _, seed = open_stream(codec, io.BytesIO(data))
+    source, header, seed = open_stream(codec, io.BytesIO(data))
     ends = [0, source.offset]
     while source.offset < len(data):
-        head, head_bytes = v1_layout.read_record_head(source, seed)
+        head, head_bytes = v1_layout.read_record_head(source, seed, header.record_samples)
         v1_layout.read_payload(source, head, head_bytes, seed)
         ends.append(source.offset)
     return [data[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
@@ -202,7 +211,9 @@ def test_records_of_another_recording_with_the_same_header_are_found(codec):
     header, *packed = records_of(write(codec, 200_000), codec)
     other_header, *others = records_of(write(codec, 200_000, seed=1), codec)
     assert header == other_header
-    for number in range(len(packed)):
+    differing = [number for number in range(len(packed)) if packed[number] != others[number]]
+    assert {0, len(packed) - 1} <= {*differing}
+    for number in differing:
         mixed = [*packed[:number], others[number], *packed[number + 1 :]]
         with pytest.raises(EcdcError, match="another recording"):
             read(codec, b"".join([header, *mixed]))
@@ -289,7 +300,7 @@ def test_salvaging_a_forgery_ends_soon():
     header, *packed = records_of(data, codec)
     seed = int.from_bytes(header[-4:])
     source = ByteSource(io.BytesIO(packed[0]))
-    _, head_bytes = v1_layout.read_record_head(source, seed)
+    _, head_bytes = v1_layout.read_record_head(source, seed, 192_000)
     with pytest.raises(EcdcError, match="forged"):
         salvage(codec, header + head_bytes * 2_000)
 

@@ -94,7 +94,7 @@ def test_the_architecture_of_the_paper() -> None:
         ({"seanet__decoder__trim_right_ratio": 0.5}, "seanet.decoder.trim_right_ratio is 0.5"),
         ({"seanet__decoder__n_filters": 4}, "seanet.decoder.n_filters is 4, but encoder and decoder share"),
         ({"encodec__channels": 2}, "encodec.channels and seanet.channels differ"),
-        ({"seanet__ratios": 320}, "seanet.ratios must be a list, got 320"),
+        ({"seanet__ratios": 320}, "seanet.ratios must be a list, of positive integers, got 320"),
         ({"rvq__bins": "many"}, "rvq.bins must be a positive integer, got 'many'"),
         ({"rvq__bins": 400}, "codebook_size must be a power of two, got 400"),
         ({"channels": "${channels}"}, "option channels refers to itself"),

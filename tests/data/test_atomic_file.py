@@ -1,5 +1,6 @@
 """A file appears whole or not at all, whatever it is called."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,8 @@ def test_it_appears_at_the_end(tmp_path: Path) -> None:
 def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("before")
-    with pytest.raises(FileExistsError), atomic_file(path) as staged:
-        staged.write_text("half")
-        staged.touch(exist_ok=False)
+    with pytest.raises(FileNotFoundError), atomic_file(path) as staged:
+        shutil.copyfile(path.with_name("nothing"), staged)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
 

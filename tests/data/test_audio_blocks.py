@@ -8,7 +8,7 @@ import soundfile
 import torch
 from small_codec import random_wav
 
-from encodec_lab.data.audio_blocks import convert_blocks, AudioBlocks
+from encodec_lab.data.audio_blocks import AudioBlocks, convert_blocks
 from encodec_lab.data.audio_file import AudioFileError
 from encodec_lab.data.convert import convert_audio
 from encodec_lab.data.converted_audio import read_converted

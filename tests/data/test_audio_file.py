@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,14 @@ import pytest
 import soundfile
 import torch
 
-from encodec_lab.data.audio_file import AudioFileError, probe, read_crop, read_whole, write_wav
+from encodec_lab.data.audio_file import (
+    AudioFileError,
+    probe,
+    read_crop,
+    read_whole,
+    write_wav,
+    write_wav_pieces,
+)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "opus", "aiff"])
@@ -116,6 +125,9 @@ def test_a_wav_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     for wav in (torch.full((1, 10), torch.nan), torch.zeros(3, 10), torch.zeros(10)):
         with pytest.raises(ValueError, match=r"out\.wav"):
             write_wav(path, wav, 24_000)
+
+    with pytest.raises(ValueError, match="no audio"):
+        write_wav_pieces(path, [], 24_000)
 
     def fail(file, samples):
         raise OSError("disk full")

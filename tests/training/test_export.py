@@ -75,16 +75,27 @@ def test_before_the_codebooks_start(noise_folder, tmp_path):
     assert not (tmp_path / "exported").exists()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no checkpoint", {"weights": 1}, [1], {"run_config": 1}])
+CONTENTS = [None, b"", b"no checkpoint", b"\x80\x02e.", {"weights": 1}, [1], {"run_config": 1}]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
 def test_what_is_not_a_checkpoint(tmp_path, content):
     file = tmp_path / "some.ckpt"
     if isinstance(content, bytes):
         file.write_bytes(content)
     elif content is not None:
         torch.save(content, file)
-    with pytest.raises(ValueError, match=r"no such file|some\.ckpt is not a checkpoint of train\.py"):
+    with pytest.raises(ValueError, match=r"no such file|some\.ckpt (is not a checkpoint|cannot be read)"):
         export.export_checkpoint(file, tmp_path / "exported")
     assert not (tmp_path / "exported").exists()
+
+
+def test_a_checkpoint_whose_weights_are_not_the_codecs(run, tmp_path):
+    content = torch.load(run[0] / "checkpoints/last.ckpt", weights_only=True)
+    del content["state_dict"]["average.codec.decoder.model.0.conv.conv.weight_v"]
+    torch.save(content, tmp_path / "some.ckpt")
+    with pytest.raises(ValueError, match=r"some\.ckpt is not a checkpoint of train\.py: .*weight_v"):
+        export.export_checkpoint(tmp_path / "some.ckpt", tmp_path / "exported")
 
 
 class Trap:
@@ -99,7 +110,7 @@ class Trap:
 
 def test_a_checkpoint_runs_no_code(tmp_path):
     torch.save({"run_config": Trap(tmp_path / "made")}, tmp_path / "some.ckpt")
-    with pytest.raises(ValueError, match="not a checkpoint"):
+    with pytest.raises(ValueError, match="cannot be read"):
         export.load_trained_codec(tmp_path / "some.ckpt")
     assert not (tmp_path / "made").exists()
 

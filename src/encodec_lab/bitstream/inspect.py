@@ -100,7 +100,7 @@ def _inspect_v1(source: ByteSource) -> StreamInfo:
     order = v1_layout.RecordOrder(seed)
     try:
         while True:
-            head, head_bytes = v1_layout.read_record_head(source, seed)
+            head, head_bytes = v1_layout.read_record_head(source, seed, header.record_samples)
             order.expect(head)
             order.add(v1_layout.skip_payload(source, head, head_bytes, seed))
             num_records += 1

@@ -1,5 +1,7 @@
 """How the samples of a recording lie in the records of a stream of version 1."""
 
+import itertools
+
 from encodec_lab.bitstream.v1_layout import RecordHead
 from encodec_lab.models import segments
 from encodec_lab.models.encodec import EncodecModel
@@ -58,7 +60,12 @@ class RecordLayout:
         if not is_last:
             return [-(-self.segment_length // self.hop_length)] * (num_samples // self.unit)
         sizes = segments.lengths(num_samples, self.segment_length, self.unit)
-        return [-(-size // self.hop_length) for size in sizes]
+        needed = itertools.islice(sizes, self.num_needed(num_samples))
+        return [-(-size // self.hop_length) for size in needed]
+
+    def num_needed(self, num_samples: int) -> int:
+        """How many segments hold all of so many samples; one that holds no others than the one before is not needed."""
+        return max(1, -(-(num_samples - self.overlap) // self.unit))
 
 
 def needs_one_piece(model: EncodecModel) -> bool:

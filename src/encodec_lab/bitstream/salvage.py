@@ -36,7 +36,7 @@ def salvage_records(content: bytes, reader: RecordReader, seed: int) -> Iterator
     end: RecordHead | None = None  # of a last record whose payload is damaged
     position = 0
     while position < len(content):
-        head, head_bytes = _head_at(content, position, seed)
+        head, head_bytes = _head_at(content, position, seed, reader.record_samples)
         if (
             head is None
             or not reader.can_hold(head)
@@ -70,8 +70,11 @@ def salvage_records(content: bytes, reader: RecordReader, seed: int) -> Iterator
         yield Record(end.index, None, end.num_samples, True, end.source_samples)
 
 
-def _head_at(content: bytes, position: int, seed: int) -> tuple[RecordHead | None, bytes]:
+def _head_at(
+    content: bytes, position: int, seed: int, record_samples: int
+) -> tuple[RecordHead | None, bytes]:
     try:
-        return read_record_head(ByteSource(io.BytesIO(content[position : position + _MAX_HEAD_BYTES])), seed)
+        source = ByteSource(io.BytesIO(content[position : position + _MAX_HEAD_BYTES]))
+        return read_record_head(source, seed, record_samples)
     except EcdcError:
         return None, b""

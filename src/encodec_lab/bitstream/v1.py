@@ -108,7 +108,7 @@ class RecordWriter:
             self._waiting = [
                 EncodedFrame(torch.cat([self._waiting[0].codes, frame.codes], dim=-1), frame.scale)
             ]
-        # The last record must keep something; and the last two segments, if the very last one ends within the other.
+        # The last record must keep something, and the very last segment may turn out not to be needed.
         self._write_full_records(keep=2 if self._segmented else 1)
 
     def finish(self, num_samples: int, source_samples: int = 0) -> None:
@@ -118,8 +118,10 @@ class RecordWriter:
             num_samples: length of the recording at the model's rate.
             source_samples: length of the source in samples per channel, or 0 if it is not known.
         """
-        num_after_next = num_samples - (self._num_records + 1) * self._layout.record_samples
-        self._write_full_records(keep=1 if num_after_next > self._layout.overlap else 2)
+        start = self._num_records * self._layout.record_samples
+        if self._segmented:
+            self._waiting = self._waiting[: self._layout.num_needed(num_samples - start)]
+        self._write_full_records(keep=1)
         start = self._num_records * self._layout.record_samples
         self._add(self._waiting, num_samples - start, is_last=True, source_samples=source_samples)
         self._waiting = []
@@ -186,6 +188,9 @@ class RecordReader:
         model: made the stream.
         coder: decodes the codes.
 
+    Attributes:
+        record_samples: samples of all records but the last.
+
     Raises:
         EcdcError: the header does not fit the model.
     """
@@ -199,7 +204,9 @@ class RecordReader:
         self._coder = coder
         self._num_codebooks = header.num_codebooks
         self._normalizes = model.normalize
+        self.record_samples = header.record_samples
         self._layout = RecordLayout(model, header.record_samples)
+        self.record_samples = header.record_samples
 
     def records(self) -> Iterator[Record]:
         """All records in order.
@@ -210,7 +217,7 @@ class RecordReader:
         waiting: list[tuple[RecordHead, bytes]] = []
         order = RecordOrder(self._seed)
         while True:
-            head, head_bytes = read_record_head(self._source, self._seed)
+            head, head_bytes = read_record_head(self._source, self._seed, self.record_samples)
             order.expect(head)
             self._check_head(head)
             payload, check = read_payload(self._source, head, head_bytes, self._seed)

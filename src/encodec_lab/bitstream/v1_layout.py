@@ -18,7 +18,7 @@
 
     size    field of a record
     varint  2 * index + 1 for the last record, 2 * index for the others; the index counts from 0
-    varint  samples N of the recording in this record, at the model's rate; the others but the last are full
+    varint  samples N of the recording in this record, at the model's rate; only in the last record, the others are full
     varint  length of the source in samples per channel, or 0: unknown; only in the last record
     varint  size S of the payload
     3       check of the order: low bytes of the CRC-32 of the checks of all records before; only in the last record
@@ -33,10 +33,10 @@ those of another recording with the same header.
 
 The payload holds the segments of the model that start in the record's N samples, or one part of the codes for a model
 without segments: first their scales, big-endian float32 each, if the model normalises its input, then the codes
-[L, K] of all of them, time-major, coded as the payload type says: raw by `entropy.bit_packing`. A segment that ends
-within the one before it, as the last one can, is in the same record, which then has up to an overlap more samples than
-a full one. A record starts the entropy coder, and the language model's context, anew, but not the codec: a decoder that
-streams goes on from one record to the next.
+[L, K] of all of them, time-major, coded as the payload type says: raw by `entropy.bit_packing`. A segment that holds no
+sample that the one before it does not hold, as the last one can, is left out; so the last record can have up to an
+overlap more samples than a full one. A record starts the entropy coder, and the language model's context, anew, but not
+the codec: a decoder that streams goes on from one record to the next.
 """
 
 import zlib
@@ -158,9 +158,9 @@ def read_header(source: ByteSource) -> tuple[Header, int]:
 
 def pack_record(head: RecordHead, payload: bytes, seed: int) -> bytes:
     """A record's bytes, in a stream whose header has the check `seed`."""
-    start = encode_varint(2 * head.index + head.is_last) + encode_varint(head.num_samples)
+    start = encode_varint(2 * head.index + head.is_last)
     if head.is_last:
-        start += encode_varint(head.source_samples)
+        start += encode_varint(head.num_samples) + encode_varint(head.source_samples)
     start += encode_varint(len(payload))
     if head.is_last:
         start += head.order_check.to_bytes(ORDER_CHECK_BYTES)
@@ -168,8 +168,8 @@ def pack_record(head: RecordHead, payload: bytes, seed: int) -> bytes:
     return start + payload + _check(start + payload, seed)
 
 
-def read_record_head(source: ByteSource, seed: int) -> tuple[RecordHead, bytes]:
-    """The head of the next record, and its bytes.
+def read_record_head(source: ByteSource, seed: int, record_samples: int) -> tuple[RecordHead, bytes]:
+    """The head of the next record, of which a full one has `record_samples`, and its bytes.
 
     Raises:
         EcdcError: it is cut or damaged.
@@ -178,7 +178,7 @@ def read_record_head(source: ByteSource, seed: int) -> tuple[RecordHead, bytes]:
     start = bytearray()
     what = "the head of a record: the stream has been cut before its last record"
     tag = _read_varint(source, start, what)
-    num_samples = _read_varint(source, start, what)
+    num_samples = _read_varint(source, start, what) if tag & 1 else record_samples
     source_samples = _read_varint(source, start, what) if tag & 1 else 0
     payload_size = _read_varint(source, start, what)
     order_check = source.exactly(ORDER_CHECK_BYTES, what) if tag & 1 else b""

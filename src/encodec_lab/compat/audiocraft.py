@@ -17,9 +17,9 @@ Audiocraft's own presets pad with zeros (`pad_mode: constant`) and skip without 
 32 kHz codec of MusicGen among them. A codec here cannot express either, so those are refused, by name.
 """
 
+import math
 import pickle
 import re
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def audiocraft_config(content: str | Mapping[str, Any], name: str) -> CodecConfi
         if type(value) is not int or value < 1:
             raise ValueError(f"{option} must be a positive integer, got {value!r}")
     if not isinstance(ratios, list) or not all(type(ratio) is int and ratio > 0 for ratio in ratios):
-        raise ValueError(f"seanet.ratios must be a list of positive integers, got {ratios!r}")
+        raise ValueError(f"seanet.ratios must be a list, of positive integers, got {ratios!r}")
     counts = {num_codebooks}
     if _option(options, "rvq.q_dropout", False):
         counts |= {2**power for power in range(num_codebooks.bit_length()) if 2**power <= num_codebooks}

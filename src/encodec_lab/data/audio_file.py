@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -121,30 +121,33 @@ def write_wav_pieces(path: str | Path, pieces: Iterable[Tensor], sample_rate_hz:
     """As `write_wav`, from pieces [C, T] that are written as they come, at least one.
 
     Raises:
-        ValueError: also for more audio than a WAV file holds (4 GiB).
+        ValueError: also for no piece, and for more audio than a WAV file holds (4 GiB).
     """
     path = Path(path)
     num_bytes = 0
-    with atomic_file(path) as staged, ExitStack() as stack:
+    writer: soundfile.SoundFile | None = None
+    with atomic_file(path) as staged:
         # libsndfile reports a missing folder, or one that cannot be written, only as "System error".
         staged.touch()
-        writer: soundfile.SoundFile | None = None
-        for piece in pieces:
-            samples = _checked_samples(path, piece)
-            num_bytes += 2 * samples.size
-            if num_bytes > _MAX_WAV_BYTES:
-                raise ValueError(f"{path}: not written, because a WAV file holds no more than 4 GiB")
-            if writer is None:
-                stack.enter_context(_explained_write_errors(path))
-                # The path and not an open file: errors in Python's file would pass through libsndfile's C.
-                writer = stack.enter_context(
-                    soundfile.SoundFile(
-                        staged, "w", sample_rate_hz, samples.shape[1], format="WAV", subtype="PCM_16"
-                    )
-                )
-            with _explained_write_errors(path):
-                writer.write(samples)
-        assert writer is not None, "at least one piece"
+        try:
+            for piece in pieces:
+                samples = _checked_samples(path, piece)
+                num_bytes += 2 * samples.size
+                if num_bytes > _MAX_WAV_BYTES:
+                    raise ValueError(f"{path}: not written, because a WAV file holds no more than 4 GiB")
+                with _explained_write_errors(path):
+                    if writer is None:
+                        # Not an open file: errors in Python's file would have to pass through libsndfile's C.
+                        writer = soundfile.SoundFile(
+                            staged, "w", sample_rate_hz, samples.shape[1], format="WAV", subtype="PCM_16"
+                        )
+                    writer.write(samples)
+        finally:
+            if writer is not None:
+                with _explained_write_errors(path):
+                    writer.close()
+        if writer is None:
+            raise ValueError(f"{path}: not written, because there is no audio")
 
 
 @contextmanager

@@ -50,10 +50,10 @@ class CropBatch(NamedTuple):
 class CropDataset(Dataset[CropBatch]):
     """Endless map-style data set of random crops; its keys are lists of indices, as `CounterBatchSampler` yields them.
 
-    Each index has a random stream of its own (see `random_stream`). It decides the source (by weight), the file (by duration), the offset and the augmentation, so a crop is the same in any order, on
-    any number of workers and ranks. A silent crop is drawn again from the same source, at most `max_redraws` times;
-    then the loudest is taken. A file that turns out bad while reading is also drawn again. Files shorter than a crop
-    are padded with zeros at their end.
+    Each index has a random stream of its own (see `random_stream`). It decides the source (by weight), the file (by
+    duration), the offset and the augmentation, so a crop is the same in any order, on any number of workers and ranks.
+    A silent crop is drawn again from the same source, at most `max_redraws` times; then the loudest is taken. A file
+    that turns out bad while reading is also drawn again. Files shorter than a crop are padded with zeros at their end.
 
     Args:
         sources: what to draw from, all with at least one file.

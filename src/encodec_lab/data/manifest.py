@@ -188,7 +188,7 @@ def _paths_of_table(manifest: Path, text: str) -> list[str]:
             raise ValueError(f"{manifest}: expected a 'path' column, got the columns {reader.fieldnames}")
         return [row["path"].strip() for row in reader if (row["path"] or "").strip()]
     except csv.Error as error:
-        raise ValueError(f"{manifest}, line {reader.line_num}: not CSV ({error})") from error
+        raise ValueError(f"{manifest}, line {reader.reader.line_num}: not CSV ({error})") from error
 
 
 def _path_of_json_line(manifest: Path, number: int, line: str) -> str:

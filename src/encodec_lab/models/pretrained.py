@@ -1,6 +1,7 @@
 """The weights that Meta published (CC BY-NC 4.0), from torch.hub's cache, the network or a folder."""
 
 import hashlib
+import pickle
 import sys
 from http.client import HTTPException
 from pathlib import Path
@@ -65,7 +66,10 @@ def load_torch_file(path: Path | str) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever a damaged file provokes
-        raise WeightsError(f"{path} cannot be read as a PyTorch file: {_first_line(error)}") from error
+        # Of an UnpicklingError torch makes advice to read the file all the same.
+        refused = isinstance(error, pickle.UnpicklingError)
+        reason = "damaged, or holding more than tensors and plain values" if refused else _first_line(error)
+        raise WeightsError(f"{path} cannot be read as a PyTorch file: {reason}") from error
 
 
 def _cached_file(file_name: str) -> Path:

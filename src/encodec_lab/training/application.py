@@ -50,5 +50,5 @@ def _one_line(error: BaseException) -> str:
         error = error.__cause__
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+        text = f"{error.filename}: {error.strerror}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
