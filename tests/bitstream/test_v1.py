@@ -9,11 +9,13 @@ import pytest
 import torch
 from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec, random_wav
 
-from encodec_lab.bitstream import v1, v1_layout
+from encodec_lab.bitstream import record_reader, record_writer, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource, read_version
 from encodec_lab.bitstream.code_payload import RawCoder
+from encodec_lab.bitstream.record_layout import Record
+from encodec_lab.bitstream.record_reader import RecordReader
+from encodec_lab.bitstream.record_writer import RecordWriter
 from encodec_lab.bitstream.salvage import salvage_records
-from encodec_lab.bitstream.v1 import Record, RecordReader, RecordWriter
 from encodec_lab.bitstream.v1_layout import Header, RecordHead, Source, pack_header, pack_record
 from encodec_lab.models.config import ENCODEC_24KHZ
 from encodec_lab.models.encodec import EncodecModel
@@ -153,8 +155,9 @@ def test_records_are_written_and_read_through_a_pipe(codec):
 @pytest.fixture
 def identity_is_known(codec, monkeypatch):
     """It is not computed anew for every stream."""
-    identity = v1.short_identity(codec)
-    monkeypatch.setattr(v1, "short_identity", lambda model: identity)
+    identity = record_reader.short_identity(codec)
+    for module in (record_reader, record_writer):
+        monkeypatch.setattr(module, "short_identity", lambda model: identity)
 
 
 @pytest.mark.usefixtures("identity_is_known")

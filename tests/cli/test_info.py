@@ -9,8 +9,8 @@ import pytest
 from cli.commands import Capture, fails, run
 
 from encodec_lab.bitstream.byte_source import ByteSource, read_version
-from encodec_lab.bitstream.v1 import short_identity
 from encodec_lab.bitstream.v1_layout import read_header
+from encodec_lab.models.identity import short_identity
 from encodec_lab.models.registry import load_model
 
 

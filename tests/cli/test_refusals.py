@@ -9,11 +9,11 @@ import torch
 from cli.commands import Capture, fails, run
 
 from encodec_lab.bitstream.inspect import inspect_stream
-from encodec_lab.bitstream.v1 import short_identity
 from encodec_lab.cli import transcode
 from encodec_lab.cli.main import main
 from encodec_lab.models import pretrained, registry
 from encodec_lab.models.export_folder import write_export
+from encodec_lab.models.identity import short_identity
 from encodec_lab.models.registry import load_model
 
 

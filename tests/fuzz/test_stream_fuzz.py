@@ -17,7 +17,7 @@ import torch
 from cli.commands import Capture
 from fuzz.stream_cases import Case, Subject, draw_cases, make_subjects, truncations
 
-from encodec_lab.bitstream import v0, v1, v1_layout
+from encodec_lab.bitstream import record_reader, v0, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource
 from encodec_lab.bitstream.compress import decompress
 from encodec_lab.bitstream.inspect import inspect_stream
@@ -45,8 +45,8 @@ def subject(
     all_subjects: list[Subject], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Subject:
     """One of the subjects, whose identity is not computed anew for every case."""
-    identities = {id(one.model): v1.short_identity(one.model) for one in all_subjects}
-    monkeypatch.setattr(v1, "short_identity", lambda model: identities[id(model)])
+    identities = {id(one.model): record_reader.short_identity(one.model) for one in all_subjects}
+    monkeypatch.setattr(record_reader, "short_identity", lambda model: identities[id(model)])
     return next(one for one in all_subjects if one.name == request.param)
 
 
@@ -61,7 +61,7 @@ def _parse(data: bytes, subject: Subject) -> None:
     else:
         header_v1, seed = v1_layout.read_header(source)
         coder = coder_of_stream(header_v1, subject.model)
-        for _ in v1.RecordReader(source, header_v1, seed, subject.model, coder).records():
+        for _ in record_reader.RecordReader(source, header_v1, seed, subject.model, coder).records():
             pass
 
 

@@ -193,10 +193,10 @@ def test_what_ours_cannot_be(folder: Path, changes: dict[str, Any], message: str
     ("changes", "message"),
     [
         ({"num_lstm_layers": 0}, "num_lstm_layers is 0, but transformers always puts an LSTM"),
-        # 29 codebooks of 1 bit at 100 Hz: 2.9 * 1000 is just 2900, but 1000 * 2.03 is 2029.9999999999998.
+        # 70 codebooks of 1 bit at 29 Hz: 2.03 * 1000 in floating point is 2029.9999999999998.
         (
-            {"strides": (8, 30), "codebook_size": 2, "sample_rate_hz": 2400, "bandwidths": (0.01, 2.03)},
-            "bandwidth 2.03 kbps is 203 codebooks here, but 202 in transformers",
+            {"strides": (8, 30), "codebook_size": 2, "sample_rate_hz": 6960, "bandwidths": (0.029, 2.03)},
+            "bandwidth 2.03 kbps is 70 codebooks here, but 69 in transformers",
         ),
     ],
 )

@@ -8,9 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from encodec_lab.bitstream.code_payload import CodedRecord
-from encodec_lab.bitstream.v1_layout import IDENTITY_BYTES
 from encodec_lab.entropy.range_coder import RangeDecoder, coded_size_bounds, range_encode
-from encodec_lab.models.identity import module_identity
+from encodec_lab.models.identity import short_identity
 from encodec_lab.models.integer_lm import FREQUENCY_TABLE, IntegerLM
 from encodec_lab.models.integer_lm_stream import IntegerLMStream
 from encodec_lab.modules.integer_arithmetic import exact_products
@@ -41,7 +40,7 @@ class IntegerLMCoder:
     def __init__(self, lm: IntegerLM) -> None:
         lm.prepare()
         self._lm = lm
-        self.lm_identity: bytes | None = bytes.fromhex(module_identity(lm))[:IDENTITY_BYTES]
+        self.lm_identity: bytes | None = short_identity(lm)
 
     def encode(self, records: Sequence[Codes]) -> list[bytes]:
         """The bytes of each record's codes [K, L]; ValueError if a code is none of the codebook's."""

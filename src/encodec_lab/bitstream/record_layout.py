@@ -1,14 +1,36 @@
 """How the samples of a recording lie in the records of a stream of version 1."""
 
 import itertools
+import struct
+from dataclasses import dataclass
 
 from encodec_lab.bitstream.v1_layout import RecordHead
 from encodec_lab.models import segments
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.streaming import can_stream
-from encodec_lab.types import EcdcError
+from encodec_lab.types import EcdcError, EncodedFrame
 
 MAX_RECORD_S = 60.0
+SCALE = struct.Struct("!f")  # of a segment
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a record holds.
+
+    Attributes:
+        index: its place, from 0.
+        frames: the encoded frames on the CPU; None if the record is lost.
+        num_samples: of the recording, at the model's rate.
+        is_last: whether the stream ends with it.
+        source_samples: length of the whole source, 0 if unknown or not the last record.
+    """
+
+    index: int
+    frames: list[EncodedFrame] | None
+    num_samples: int
+    is_last: bool
+    source_samples: int
 
 
 class RecordLayout:

@@ -4,7 +4,8 @@ import io
 from collections.abc import Iterator
 
 from encodec_lab.bitstream.byte_source import ByteSource
-from encodec_lab.bitstream.v1 import Record, RecordReader
+from encodec_lab.bitstream.record_layout import Record
+from encodec_lab.bitstream.record_reader import RecordReader
 from encodec_lab.bitstream.v1_layout import CHECK_BYTES, RecordHead, read_payload, read_record_head
 from encodec_lab.types import EcdcError
 

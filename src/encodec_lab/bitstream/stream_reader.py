@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from encodec_lab.bitstream import v0, v1, v1_layout
+from encodec_lab.bitstream import v0, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, read_version
 from encodec_lab.bitstream.code_payload import CodeCoder
+from encodec_lab.bitstream.record_layout import Record
+from encodec_lab.bitstream.record_reader import RecordReader, check_header
 from encodec_lab.bitstream.salvage import salvage_records
 from encodec_lab.bitstream.stream_writer import WHOLE_S, float_lm, make_coder
 from encodec_lab.models.encodec import EncodecModel
@@ -117,14 +119,14 @@ class StreamReader:
 
     def _pieces_of_v1(self) -> Iterator[Tensor]:
         coder = coder_of_stream(self._v1_header, self.model)
-        reader = v1.RecordReader(self._bytes, self._v1_header, self._seed, self.model, coder)
+        reader = RecordReader(self._bytes, self._v1_header, self._seed, self.model, coder)
         records = reader.records()
         if self._salvage:
             content = b"".join(iter(lambda: self._bytes.at_most(1 << 20), b""))
             records = salvage_records(content, reader, self._seed)
         fades = self.model.segment_length is not None and self.model.normalize  # lost segments, in and out
 
-        def is_gap(record: v1.Record) -> bool:
+        def is_gap(record: Record) -> bool:
             return record.frames is None and not fades
 
         for gap, run in itertools.groupby(self._noted(records), is_gap):
@@ -134,7 +136,7 @@ class StreamReader:
             else:
                 yield from self._decoded_records(run, reader)
 
-    def _noted(self, records: Iterable[v1.Record]) -> Iterator[v1.Record]:
+    def _noted(self, records: Iterable[Record]) -> Iterator[Record]:
         """The records, while what they say about the whole is kept."""
         position = 0
         self.is_cut = True
@@ -146,7 +148,7 @@ class StreamReader:
             position += record.num_samples
             yield record
 
-    def _decoded_records(self, records: Iterable[v1.Record], reader: v1.RecordReader) -> Iterator[Tensor]:
+    def _decoded_records(self, records: Iterable[Record], reader: RecordReader) -> Iterator[Tensor]:
         num_samples = 0
 
         def frames() -> Iterator[EncodedFrame]:
@@ -249,7 +251,7 @@ def _model_of_v1(
 ) -> EncodecModel:
     if model is None:
         model = load(header.model_name, f" with identity {header.model_identity.hex()}")
-    v1.check_header(header, model)
+    check_header(header, model)
     return model
 
 

@@ -7,9 +7,10 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from encodec_lab.bitstream import v0, v1
+from encodec_lab.bitstream import v0
 from encodec_lab.bitstream.code_payload import CodeCoder, RawCoder
 from encodec_lab.bitstream.lm_coder import IntegerLMCoder
+from encodec_lab.bitstream.record_writer import DEFAULT_RECORD_S, RecordWriter
 from encodec_lab.bitstream.v1_layout import Source
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.integer_lm import IntegerLM
@@ -39,7 +40,7 @@ def write_blocks(
     format: str | None = None,
     source: Source | None = None,
     source_samples: int = 0,
-    record_s: float = v1.DEFAULT_RECORD_S,
+    record_s: float = DEFAULT_RECORD_S,
 ) -> None:
     """Compress a recording that comes in blocks, in constant memory but for the codes of version 0.
 
@@ -65,7 +66,7 @@ def write_blocks(
         file.write(v0.write_stream(model, count.num_samples, whole, lm))
         return
     coder = make_coder(model, use_lm)
-    writer = v1.RecordWriter(file, model, coder, source or Source(), record_s)
+    writer = RecordWriter(file, model, coder, source or Source(), record_s)
     for frame in frames:
         writer.push(frame)
     writer.finish(count.num_samples, source_samples)

@@ -45,10 +45,10 @@ from dataclasses import dataclass
 
 from encodec_lab.bitstream.byte_source import MAGIC, ByteSource
 from encodec_lab.entropy.varint import decode_varint, encode_varint
+from encodec_lab.models.identity import SHORT_BYTES
 from encodec_lab.types import EcdcError
 
 VERSION = 1
-IDENTITY_BYTES = 8
 RAW_PAYLOAD = 0
 LM_PAYLOAD = 1
 MAX_BODY_BYTES = 511
@@ -276,11 +276,11 @@ def _parse_body(body: bytes) -> Header:
     fields = _Fields(body)
     try:
         name = fields.take(fields.varint()).decode()
-        model_identity = fields.take(IDENTITY_BYTES)
+        model_identity = fields.take(SHORT_BYTES)
         payload_type = fields.take(1)[0]
         if payload_type not in (RAW_PAYLOAD, LM_PAYLOAD):
             raise ValueError(f"payload type {payload_type} is unknown; a newer program may read it")
-        lm_identity = fields.take(IDENTITY_BYTES) if payload_type == LM_PAYLOAD else None
+        lm_identity = fields.take(SHORT_BYTES) if payload_type == LM_PAYLOAD else None
         sample_rate_hz, num_codebooks, record_samples = (fields.varint() for _ in range(3))
         source = Source(fields.varint(), fields.take(1)[0])
         if not name or not sample_rate_hz or not num_codebooks:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+# How much of the hash streams carry.
+SHORT_BYTES = 8
+
 # Module -> the state that its tensors had when they were hashed, and the hash.
 _known: "weakref.WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], str]]" = weakref.WeakKeyDictionary()
 
@@ -45,3 +48,8 @@ def module_identity(module: nn.Module) -> str:
     if known is None or known[0] != state:
         known = _known[module] = (state, tensors_identity(tensors))
     return known[1]
+
+
+def short_identity(module: nn.Module) -> bytes:
+    """The first 8 bytes of `module_identity`: what streams call a model besides its name."""
+    return bytes.fromhex(module_identity(module))[:SHORT_BYTES]
