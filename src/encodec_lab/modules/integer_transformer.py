@@ -54,6 +54,15 @@ def gelu_limit(feedforward_dim: int) -> int:
     return min(ACTIVATION_LIMIT, FLOAT32_EXACT // (32 * feedforward_dim))
 
 
+def longest_past_context(head_dim: int) -> int:
+    """The most frames of the past that attention can look at without a sum that might be rounded."""
+    return int(min(MAX_PAST_CONTEXT, _total_weight(projection_limit(head_dim)) / 2))
+
+
+def _total_weight(limit: int) -> float:
+    return float(0.99 * FLOAT32_EXACT // limit)
+
+
 class IntegerTransformerLayer(nn.Module):
     """`StreamingTransformerLayer` in integers.
 
@@ -86,8 +95,8 @@ class IntegerTransformerLayer(nn.Module):
         self._projection, self._attended = self.projection.prepare(), self.attended.prepare()
         self._linear1, self._linear2 = self.linear1.prepare(), self.linear2.prepare()
         # So much weight, in all, can be shared out; 1 % of it is room for the rounding of the shares.
-        self._total_weight = float(0.99 * FLOAT32_EXACT // self.limit)
-        if not past_context <= min(MAX_PAST_CONTEXT, self._total_weight / 2):
+        self._total_weight = _total_weight(self.limit)
+        if past_context > longest_past_context(self.head_dim):
             raise InexactError(f"attention over {past_context} steps might be rounded")
         if int(self.gelu.long().abs().max()) > self.linear2.input_limit:
             raise InexactError(f"the GELU table must stay within {self.linear2.input_limit}")

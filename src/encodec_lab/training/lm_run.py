@@ -14,6 +14,7 @@ from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import module_identity
 from encodec_lab.models.language_model import LMConfig, LMModel
 from encodec_lab.models.registry import PUBLISHED_CONFIGS, load_model
+from encodec_lab.modules.integer_transformer import longest_past_context
 from encodec_lab.training.code_datamodule import CodeDataModule
 from encodec_lab.training.config import check_arguments
 from encodec_lab.training.lm_export import export_with_lm
@@ -42,7 +43,7 @@ def train_lm(config: DictConfig) -> lightning.Trainer:
         trainer.validate(module, data, verbose=False)
     if trainer.is_global_zero:
         output = preparation.values["output"]
-        codes = next(iter(data.train_dataloader())).clamp(min=0)  # sequences are filled up with -1
+        codes = next(iter(data.train_dataloader())).long().clamp(min=0)  # sequences are filled up with -1
         export_with_lm(output, codec, module, preparation.values["codec"], codes)
         print(
             "\n".join(
@@ -97,7 +98,14 @@ def build_lm(
     }
     if taken := sorted(decided.keys() & values.keys()):
         raise ValueError(f"lm.{taken[0]} is decided by the codec and lm.past_context_s; leave it out")
-    lm = LMModel(LMConfig.from_dict(decided | values))
+    config = LMConfig.from_dict(decided | values)
+    longest = longest_past_context(config.dim // config.num_heads)
+    if config.past_context_frames > longest:  # or the export would fail, after hours
+        raise ValueError(
+            f"lm.past_context_s={past_context_s} makes {config.past_context_frames} frames of past context; exact"
+            f" integers allow {longest}"
+        )
+    lm = LMModel(config)
     if starts_from_codebooks:
         start_from_codebooks_(lm, [codebook.embed for codebook in codec.quantizer.codebooks], counts)
     return lm
