@@ -4,9 +4,10 @@ Shape legend of the whole package: `B` batch, `C` audio channels, `T` samples, `
 frames, `K` codebooks, `V` codebook size, `F` frequency bins, `S` STFT frames.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # those who only need the error need not wait for torch
+    from torch import Tensor
 
 
 class EncodedFrame(NamedTuple):
@@ -17,8 +18,8 @@ class EncodedFrame(NamedTuple):
         scale: [B, 1] the factor that the segment was divided by, or None for a codec without normalisation.
     """
 
-    codes: Tensor
-    scale: Tensor | None
+    codes: "Tensor"
+    scale: "Tensor | None"
 
 
 class EcdcError(ValueError):

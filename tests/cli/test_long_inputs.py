@@ -14,6 +14,7 @@ from encodec_lab.bitstream import stream_reader, stream_writer
 from encodec_lab.bitstream.compress import compress, decompress
 from encodec_lab.cli import transcode
 from encodec_lab.data.audio_file import read_whole
+from encodec_lab.models import long_audio
 from encodec_lab.models.registry import load_model
 
 
@@ -30,7 +31,7 @@ def _shorten(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(transcode, "BLOCK_S", 0.13)
     monkeypatch.setattr(stream_writer, "WHOLE_S", 0.1)
     monkeypatch.setattr(stream_reader, "WHOLE_S", 0.1)
-    monkeypatch.setattr(stream_reader, "_PIECE_S", 0.2)
+    monkeypatch.setattr(long_audio, "_LATENT_FRAMES_AT_A_TIME", 15)
     lengths: list[int] = []
     encode = stream_writer.encode_blocks
 

@@ -55,3 +55,9 @@ def read_version(source: ByteSource) -> int:
     if len(start) < len(MAGIC):
         raise EcdcError(f"the stream ends after {len(start)} bytes, before it has said what it is")
     return source.exactly(1, "the version")[0]
+
+
+def brief(value: object) -> str:
+    """The value for an error message; a hostile header can hold kilobytes."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from encodec_lab.bitstream import v0, v1_layout
-from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes
+from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, brief
 from encodec_lab.bitstream.stream_reader import read_known_version
 from encodec_lab.models.registry import PUBLISHED_CONFIGS
 from encodec_lab.types import EcdcError
@@ -70,7 +70,7 @@ def _inspect_v0(source: ByteSource) -> StreamInfo:
     header = v0.read_header(source)
     _read_to_end(source)
     if header.num_samples > _LONGEST_SAMPLES:
-        raise EcdcError(f"header: al is {v0.brief(header.num_samples)}; no recording is that long")
+        raise EcdcError(f"header: al is {brief(header.num_samples)}; no recording is that long")
     config = PUBLISHED_CONFIGS.get(header.model_name)
     info = StreamInfo(
         format="v0",

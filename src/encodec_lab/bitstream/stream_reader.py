@@ -8,20 +8,17 @@ import torch
 from torch import Tensor
 
 from encodec_lab.bitstream import v0, v1_layout
-from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, read_version
+from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, brief, read_version
 from encodec_lab.bitstream.code_payload import CodeCoder
+from encodec_lab.bitstream.coder_choice import float_lm, make_coder
 from encodec_lab.bitstream.record_layout import Record
 from encodec_lab.bitstream.record_reader import RecordReader, check_header
 from encodec_lab.bitstream.salvage import salvage_records
-from encodec_lab.bitstream.stream_writer import WHOLE_S, float_lm, make_coder
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.models.long_audio import decode_frames
+from encodec_lab.models.long_audio import WHOLE_S, decode_frames
 from encodec_lab.models.pretrained import WeightsError
 from encodec_lab.models.registry import list_model_names, load_named_model
-from encodec_lab.models.streaming import can_stream
 from encodec_lab.types import EcdcError, EncodedFrame
-
-_PIECE_S = 5.0
 
 
 class StreamReader:
@@ -115,7 +112,7 @@ class StreamReader:
                 wav = self.model.decode([self._placed(frame) for frame in frames])
             yield wav[0, :, : header.num_samples]
         else:
-            yield from _cut(self._decoded(_divided(frames, self.model)), header.num_samples)
+            yield from _cut(self._decoded(frames), header.num_samples)
 
     def _pieces_of_v1(self) -> Iterator[Tensor]:
         coder = coder_of_stream(self._v1_header, self.model)
@@ -165,7 +162,7 @@ class StreamReader:
                 yield kept
 
     def _decoded(self, frames: Iterable[EncodedFrame]) -> Iterator[Tensor]:
-        return decode_frames(self.model, map(self._placed, frames))
+        return decode_frames(self.model, frames)
 
     def _placed(self, frame: EncodedFrame) -> EncodedFrame:
         codes, scale = frame
@@ -184,14 +181,6 @@ def read_known_version(source: ByteSource) -> int:
     return version
 
 
-def stream_model_name(file: ReadableBytes) -> str:
-    """The name of the model that made a stream, of which the start is enough; EcdcError if it has no such start."""
-    source = ByteSource(file)
-    if read_known_version(source) == v0.VERSION:
-        return v0.read_header(source).model_name
-    return v1_layout.read_header(source)[0].model_name
-
-
 def load_stream_model(name: str, identity: str = "") -> EncodecModel:
     """The model that a stream names, on the CPU; a name out of a stream is never taken for a path.
 
@@ -201,7 +190,7 @@ def load_stream_model(name: str, identity: str = "") -> EncodecModel:
     """
     if name not in list_model_names():
         raise EcdcError(
-            f"the stream was made by model {v0.brief(name)}{identity}, which is none of"
+            f"the stream was made by model {brief(name)}{identity}, which is none of"
             f" {', '.join(list_model_names())}; name its exported folder by --model (in Python: model=)"
         )
     return load_named_model(name)
@@ -241,7 +230,7 @@ def _model_of_v0(
         return load(header.model_name, "")
     if model.name != header.model_name:
         raise EcdcError(
-            f"the stream was made by model {v0.brief(header.model_name)}, but the model given is {model.name!r}"
+            f"the stream was made by model {brief(header.model_name)}, but the model given is {model.name!r}"
         )
     return model
 
@@ -253,17 +242,6 @@ def _model_of_v1(
         model = load(header.model_name, f" with identity {header.model_identity.hex()}")
     check_header(header, model)
     return model
-
-
-def _divided(frames: list[EncodedFrame], model: EncodecModel) -> Iterator[EncodedFrame]:
-    """The frames; the single one of a codec that can stream in pieces."""
-    if model.segment_length is not None or not can_stream(model.config):
-        yield from frames
-        return
-    ((codes, _),) = frames
-    size = max(1, int(_PIECE_S * model.sample_rate / model.hop_length))
-    for start in range(0, codes.shape[-1], size):
-        yield EncodedFrame(codes[..., start : start + size], None)
 
 
 def _cut(pieces: Iterable[Tensor], num_samples: int) -> Iterator[Tensor]:

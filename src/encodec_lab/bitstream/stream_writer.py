@@ -8,21 +8,15 @@ import torch
 from torch import Tensor
 
 from encodec_lab.bitstream import v0
-from encodec_lab.bitstream.code_payload import CodeCoder, RawCoder
-from encodec_lab.bitstream.lm_coder import IntegerLMCoder
+from encodec_lab.bitstream.coder_choice import float_lm, make_coder
 from encodec_lab.bitstream.record_writer import DEFAULT_RECORD_S, RecordWriter
 from encodec_lab.bitstream.v1_layout import Source
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.models.integer_lm import IntegerLM
-from encodec_lab.models.language_model import LMModel
-from encodec_lab.models.long_audio import encode_blocks
+from encodec_lab.models.long_audio import WHOLE_S, encode_blocks
 from encodec_lab.models.registry import PUBLISHED_CONFIGS
 from encodec_lab.types import EncodedFrame
 
 FORMATS = ("v0", "v1")
-# Recordings up to this length are encoded and decoded in one go, as the reference does; longer ones in pieces, in
-# constant memory.
-WHOLE_S = 30.0
 
 
 def default_format(model: EncodecModel) -> str:
@@ -70,40 +64,6 @@ def write_blocks(
     for frame in frames:
         writer.push(frame)
     writer.finish(count.num_samples, source_samples)
-
-
-def make_coder(model: EncodecModel, use_lm: bool) -> CodeCoder:
-    """What codes the codes of version 1's records; ValueError if the model has no language model fit for that."""
-    if not use_lm:
-        return RawCoder(model.bits_per_codebook)
-    lm = model.get_lm_model()
-    if not isinstance(lm, IntegerLM):
-        raise ValueError(
-            f"the language model of {model.name!r} is one in floating point, which does not give the same bits"
-            " everywhere; format v1 needs it in integers (models.integer_conversion), v0 takes it as it is"
-        )
-    _check_fits(model, lm)
-    return IntegerLMCoder(lm)
-
-
-def float_lm(model: EncodecModel) -> LMModel:
-    """What codes the codes of version 0; ValueError if the model has no language model fit for that."""
-    lm = model.get_lm_model()
-    if isinstance(lm, IntegerLM):
-        raise ValueError(
-            f"the language model of {model.name!r} is one in integers, which format v0 does not know; use v1"
-        )
-    return lm
-
-
-def _check_fits(model: EncodecModel, lm: IntegerLM) -> None:
-    mine = (model.config.num_codebooks, model.config.codebook_size)
-    theirs = (lm.config.num_codebooks, lm.config.codebook_size)
-    if theirs[0] < mine[0] or theirs[1] != mine[1]:
-        raise ValueError(
-            f"a language model of {theirs[0]} codebooks of {theirs[1]} entries does not fit codec {model.name!r},"
-            f" which has {mine[0]} of {mine[1]}"
-        )
 
 
 def check_format(format: str | None) -> None:

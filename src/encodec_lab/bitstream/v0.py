@@ -29,7 +29,7 @@ from typing import TypeVar
 
 import torch
 
-from encodec_lab.bitstream.byte_source import MAGIC, ByteSource
+from encodec_lab.bitstream.byte_source import MAGIC, ByteSource, brief
 from encodec_lab.bitstream.v0_lm import SteppedLM, decode_codes, encode_codes
 from encodec_lab.entropy.arithmetic_coder import CorruptDataError, coded_size_bounds
 from encodec_lab.entropy.bit_packing import pack_bits, packed_size, unpack_bits
@@ -183,12 +183,6 @@ def _field(fields: dict[str, object], key: str, kind: type[Value]) -> Value:
     if type(value) is not kind:  # not isinstance: a bool is an int
         raise EcdcError(f"header: {key} is {brief(value)}; it must be of type {kind.__name__}")
     return value
-
-
-def brief(value: object) -> str:
-    """The value for an error message; a hostile header can hold kilobytes."""
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _num_frames(num_samples: int, model: EncodecModel) -> int:

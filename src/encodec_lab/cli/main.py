@@ -51,7 +51,7 @@ def _run_all(transcoder: "Transcoder", jobs: list[Job]) -> int:
             try:
                 transcoder.run(job, show)
             except _FAILURES as error:
-                _report(error)
+                _report(error, job.source.name if len(jobs) > 1 else "")
                 status = 1
     return status
 
@@ -60,5 +60,6 @@ def _show(progress: ProgressBar, num_done: int, label: str, share: float) -> Non
     progress.show(num_done + share, label)
 
 
-def _report(error: BaseException) -> None:
-    say(str(error).strip() or type(error).__name__)
+def _report(error: BaseException, label: str = "") -> None:
+    message = str(error).strip() or type(error).__name__
+    say(message if label in message else f"{label}: {message}")

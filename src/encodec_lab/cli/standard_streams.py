@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-_MAGIC = b"ECDC"
+from encodec_lab.bitstream.byte_source import MAGIC
 
 
 class StandardInput:
@@ -19,8 +19,8 @@ class StandardInput:
     def is_compressed(self) -> bool:
         """Whether it holds a stream of ours or the reference's; waits for the first bytes."""
         if self._start is None:
-            self._start = self._standard().read(len(_MAGIC))
-        return self._start == _MAGIC
+            self._start = self._standard().read(len(MAGIC))
+        return self._start == MAGIC
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, `size` at most; fewer only at the end."""

@@ -26,6 +26,7 @@ from encodec_lab.data.audio_file import (
     MIN_SAMPLE_RATE_HZ,
     AudioFileError,
     AudioSource,
+    probe,
 )
 from encodec_lab.data.convert import check_resamplable
 from encodec_lab.types import EcdcError
@@ -68,6 +69,7 @@ class Transcoder:
                 self._decompress(job, file, size, lambda share: show(0.5 + share / 2))
 
     def _compress(self, audio: AudioSource, file: BinaryIO, streams: bool, show: ShowProgress) -> None:
+        probe(audio)  # bad audio is refused before weights are fetched
         model = self._models.encoder()
         blocks = AudioBlocks(audio, model.sample_rate, model.channels, BLOCK_S)
         write_blocks(

@@ -22,6 +22,10 @@ from encodec_lab.types import EncodedFrame
 
 Item = TypeVar("Item")
 
+# Recordings up to this length are encoded and decoded in one go, as the reference does; longer ones in pieces, in
+# constant memory.
+WHOLE_S = 30.0
+
 # On a CPU segments are coded one by one: a batch is no faster there (measured on one core), and would change last bits,
 # so that codes could differ from those of `model.encode` at near ties. On a GPU eight at a time are worth that.
 _SEGMENTS_AT_A_TIME_CPU = 1
