@@ -86,9 +86,21 @@ def test_for_programs(streams: tuple[Path, Path], mono_export: Path, capsys: Cap
 
 def test_the_rate_of_a_published_model_is_known(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "a.ecdc"
-    path.write_bytes(_v0().ljust(750))
+    stream = _v0() + bytes(750)
+    path.write_bytes(stream)
     assert run("--info", path) == 0
-    assert "  duration   1.00 s\n  size       750 bytes, 6.00 kbps\n" in capsys.readouterr().out
+    size = f"  duration   1.00 s\n  size       {len(stream)} bytes, {len(stream) * 8 / 1000:.2f} kbps\n"
+    assert size in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("change", "words"), [(-1, "ends too soon"), (1, "goes on after its end")])
+def test_a_stream_of_a_published_model_that_is_cut(
+    change: int, words: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "a.ecdc"
+    path.write_bytes(_v0() + bytes(750 + change))
+    assert run("--info", path) == 1
+    assert words in capsys.readouterr().err
 
 
 def test_standard_input(streams: tuple[Path, Path], capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 
+import torch
+
 from encodec_lab.bitstream import v0, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, brief
 from encodec_lab.bitstream.stream_reader import read_known_version
+from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.registry import PUBLISHED_CONFIGS
 from encodec_lab.types import EcdcError
 
@@ -33,7 +36,8 @@ class StreamInfo:
         source_sample_rate_hz: of what was compressed.
         source_channels: likewise.
         source_samples: likewise, per channel.
-        damage: what is wrong with it, or None. Version 0 has no checks: there only what the header says is known.
+        damage: what is wrong with it, or None. Version 0 has no checks: there only
+            the size is compared with what the header says, and that for published models alone.
     """
 
     format: str
@@ -68,10 +72,19 @@ def inspect_stream(file: ReadableBytes) -> StreamInfo:
 
 def _inspect_v0(source: ByteSource) -> StreamInfo:
     header = v0.read_header(source)
+    start = source.offset
     _read_to_end(source)
     if header.num_samples > _LONGEST_SAMPLES:
         raise EcdcError(f"header: al is {brief(header.num_samples)}; no recording is that long")
     config = PUBLISHED_CONFIGS.get(header.model_name)
+    damage = None
+    if config is not None:
+        with torch.device("meta"):  # its shapes tell how long a payload is
+            model = EncodecModel(config)
+        try:
+            v0.check_payload_size(source.offset - start, start, header, model)
+        except EcdcError as error:
+            damage = str(error)
     info = StreamInfo(
         format="v0",
         model=header.model_name,
@@ -88,7 +101,7 @@ def _inspect_v0(source: ByteSource) -> StreamInfo:
         source_sample_rate_hz=None,
         source_channels=None,
         source_samples=None,
-        damage=None,
+        damage=damage,
     )
     return _with_rates(info)
 

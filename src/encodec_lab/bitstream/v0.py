@@ -97,28 +97,38 @@ def read_payload(source: ByteSource, header: StreamHeader, model: EncodecModel) 
         EcdcError: the header asks for what the model has not, or the payload cannot be what it entails. Without
             language model it then has the right size; with one this is known only when it is decoded.
     """
+    _check_codebooks(header, model)
+    start = source.offset
+    payload = source.at_most(_payload_bounds(header, model)[1] + 1)
+    check_payload_size(len(payload), start, header, model)
+    return payload
+
+
+def check_payload_size(size: int, start: int, header: StreamHeader, model: EncodecModel) -> None:
+    """Raise EcdcError unless the payload that starts at byte `start` can have so many bytes; `model` may be on meta."""
+    _check_codebooks(header, model)
+    fewest, most = _payload_bounds(header, model)
+    claim = f"{brief(header.num_samples)} samples in {header.num_codebooks} codebooks take"
+    if size < fewest:
+        at_least = "at least " if header.uses_lm else ""
+        raise EcdcError(
+            f"the stream ends too soon: {claim} {at_least}{brief(fewest)} bytes from byte {start} on,"
+            f" found {size}"
+        )
+    if size > most:
+        at_most = "at most " if header.uses_lm else ""
+        raise EcdcError(
+            f"the stream goes on after its end: {claim} {at_most}{brief(most)} bytes from byte {start} on"
+        )
+
+
+def _check_codebooks(header: StreamHeader, model: EncodecModel) -> None:
     offered = [model.num_codebooks_for(kbps) for kbps in model.target_bandwidths]
     if header.num_codebooks not in offered:
         raise EcdcError(
             f"header: nc is {brief(header.num_codebooks)}, but the bandwidths of {model.name!r} take"
             f" {', '.join(map(str, offered))} codebooks"
         )
-    fewest, most = _payload_bounds(header, model)
-    start = source.offset
-    payload = source.at_most(most + 1)
-    claim = f"{brief(header.num_samples)} samples in {header.num_codebooks} codebooks take"
-    if len(payload) < fewest:
-        at_least = "at least " if header.uses_lm else ""
-        raise EcdcError(
-            f"the stream ends too soon: {claim} {at_least}{brief(fewest)} bytes from byte {start} on,"
-            f" found {len(payload)}"
-        )
-    if len(payload) > most:
-        at_most = "at most " if header.uses_lm else ""
-        raise EcdcError(
-            f"the stream goes on after its end: {claim} {at_most}{brief(most)} bytes from byte {start} on"
-        )
-    return payload
 
 
 def read_frames(
