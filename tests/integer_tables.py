@@ -22,7 +22,7 @@ from encodec_lab.bitstream.lm_coder import IntegerLMCoder
 from encodec_lab.data.audio_file import read_whole
 from encodec_lab.models.integer_conversion import to_integer_lm
 from encodec_lab.models.integer_lm import IntegerLM, IntegerLMConfig
-from encodec_lab.models.integer_lm_stream import IntegerLMStream
+from encodec_lab.models.integer_lm_stream import IntegerLMSteps, IntegerLMStream
 from encodec_lab.models.language_model import ENCODEC_LM_24KHZ, LMConfig
 from encodec_lab.modules.integer_arithmetic import exact_products
 
@@ -68,32 +68,34 @@ def tables_at_once(lm: IntegerLM, codes: torch.Tensor) -> torch.Tensor:
     lm.prepare()
     with exact_products(codes.device):
         latent = torch.cat(list(lm.latents(codes)), dim=1)
-        return _all_groups(lm, latent, codes.transpose(1, 2))
+        parts = []
+        for group in lm.groups(codes.shape[1]):
+            parts.append(lm.cumulative(latent, group))
+            latent = lm.condition(latent, group, codes.transpose(1, 2)[..., slice(*group)])
+        return torch.cat(parts, dim=-2)
 
 
 def tables_by_steps(lm: IntegerLM, codes: torch.Tensor) -> torch.Tensor:
     """The same frame by frame."""
-    lm.prepare()
-    indices = torch.nn.functional.pad(1 + codes[..., :-1], (1, 0))
+    given = codes.cpu().numpy()
+    indices = np.zeros(given.shape[:2], dtype=np.int64)
     tables = []
-    with exact_products(codes.device):
-        stream = IntegerLMStream(lm, len(codes))
-        for frame in range(codes.shape[2]):
-            tables.append(_all_groups(lm, stream.advance(indices[..., frame]), codes[..., frame]))
-        return torch.stack(tables, dim=1)
+    with exact_products(torch.device("cpu")):
+        stream = IntegerLMStream(IntegerLMSteps(lm), len(codes))
+        for frame in range(given.shape[2]):
+            stream.advance(indices)
+            parts = []
+            for group in lm.groups(given.shape[1]):
+                parts.append(torch.from_numpy(stream.cumulative(group)))
+                stream.condition(group, given[:, slice(*group), frame])
+            tables.append(torch.cat(parts, dim=-2))
+            indices = 1 + given[..., frame]
+    return torch.stack(tables, dim=1).to(codes.device)
 
 
 def tables_hash(tables: torch.Tensor) -> str:
     """SHA-256 of little-endian 64-bit integers."""
     return hashlib.sha256(tables.cpu().numpy().astype("<i8").tobytes()).hexdigest()
-
-
-def _all_groups(lm: IntegerLM, latent: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    parts = []
-    for group in lm.groups(codes.shape[-1]):
-        parts.append(lm.cumulative(latent, group))
-        latent = lm.condition(latent, group, codes[..., slice(*group)])
-    return torch.cat(parts, dim=-2)
 
 
 def save_case(path: Path, size: str, lm: IntegerLM, codes: torch.Tensor, stream: bytes = b"") -> None:

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 
 from encodec_lab.models.config import CodecConfig
+from encodec_lab.models.integer_conversion import to_integer_lm
+from encodec_lab.models.integer_lm import IntegerLM
 from encodec_lab.models.language_model import ENCODEC_LM_24KHZ, LMConfig, LMModel
 
 
@@ -32,6 +34,13 @@ def random_lm(config: LMConfig, seed: int = 0) -> LMModel:
             assert isinstance(head, nn.Linear)
             head.weight.data *= (1.0, 3.0, 8.0)[k % 3]
     return lm
+
+
+def random_integer_lm(codec: CodecConfig, seed: int = 0) -> IntegerLM:
+    """In integers, with random weights and for random codes."""
+    draws = torch.Generator().manual_seed(seed)
+    codes = torch.randint(codec.codebook_size, (1, codec.num_codebooks, 50), generator=draws)
+    return to_integer_lm(random_lm(small_lm_config(codec), seed), codes)
 
 
 def reference_twin(lm: LMModel) -> nn.Module:

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import integer_tables
 import numpy as np
@@ -15,12 +16,17 @@ from integer_tables import decode, encode
 from encodec_lab.bitstream.code_payload import CodedRecord
 from encodec_lab.bitstream.lm_coder import IntegerLMCoder
 from encodec_lab.entropy.arithmetic_coder import CorruptDataError
+from encodec_lab.entropy.varint import encode_varint
 from encodec_lab.models.identity import module_identity
+from encodec_lab.models.integer_lm_stream import IntegerLMStream
 
 OLD_PROCESSOR = {
     "ATEN_CPU_CAPABILITY": "default",
     "ONEDNN_MAX_CPU_ISA": "SSE41",
     "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    # Of NumPy and its matrix products.
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4",
+    "OPENBLAS_CORETYPE": "NEHALEM",
 }
 COMPUTERS = [
     ({}, 1),
@@ -94,6 +100,21 @@ def test_records_in_lockstep_are_those_alone(case: tuple[IntegerLMCoder, np.ndar
     assert coder.decode([]) == []
 
 
+def test_long_records_are_coded_in_halves(case: tuple[IntegerLMCoder, np.ndarray]) -> None:
+    coder, codes = case
+    for num_frames in (149, 150, 151):
+        record = codes[:2, :num_frames]
+        (content,) = coder.encode([record])
+        if num_frames >= 150:
+            first, second = coder.encode([record[:, :-75], record[:, -75:]])
+            assert content == encode_varint(len(first)) + first + second
+        assert np.array_equal(decode(coder, content, *record.shape), record)
+    size = len(encode_varint(len(first)))
+    for wrong in (b"", b"\x80", encode_varint(len(content)) + content[size:], b"\xff" * 10 + content):
+        with pytest.raises(CorruptDataError, match="first half"):
+            decode(coder, wrong, *record.shape)
+
+
 def test_sizes_lie_within_their_bounds(case: tuple[IntegerLMCoder, np.ndarray]) -> None:
     coder, codes = case
     draws = np.random.default_rng(0)
@@ -127,6 +148,25 @@ def test_damage_gives_an_error_or_other_codes(case: tuple[IntegerLMCoder, np.nda
         assert decoded.max() < 64
         assert not np.array_equal(decoded, record)
     assert refused > 0.9 * len(damaged)
+
+
+@pytest.mark.parametrize("data", [bytes(100), random.Random(0).randbytes(100)], ids=["zeros", "noise"])
+def test_a_claimed_length_costs_no_more_than_the_bytes_that_are_there(
+    case: tuple[IntegerLMCoder, np.ndarray], data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coder, _ = case
+    advance = IntegerLMStream.advance
+    num_frames = 0
+
+    def count(*arguments: Any) -> None:
+        nonlocal num_frames
+        num_frames += 1
+        advance(*arguments)
+
+    monkeypatch.setattr(IntegerLMStream, "advance", count)
+    with pytest.raises(CorruptDataError):
+        coder.decode([CodedRecord(data, 2, 4_500)])
+    assert num_frames < 8 * len(data)
 
 
 def test_another_language_model_does_not_decode(case: tuple[IntegerLMCoder, np.ndarray]) -> None:

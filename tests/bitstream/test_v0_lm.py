@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import random
 import struct
 import sys
 import time
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from encodec_lab.bitstream.compress import compress, compress_to_file, decompress, decompress_from_file
 from encodec_lab.data.audio_file import read_whole
 from encodec_lab.data.convert import convert_audio
+from encodec_lab.entropy.arithmetic_coder import RANGE_BITS
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ, CodecConfig
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.language_model import ENCODEC_LM_24KHZ, ENCODEC_LM_48KHZ, LMConfig, LMModel
@@ -236,3 +238,26 @@ def test_a_header_cannot_make_the_reader_allocate_or_wait(codec: EncodecModel, a
     tracemalloc.stop()
     assert peak_bytes < 500_000
     assert not lm_calls
+
+
+@pytest.mark.parametrize("payload", [bytes(200), random.Random(0).randbytes(200)], ids=["zeros", "noise"])
+def test_a_claimed_duration_costs_no_more_than_the_bytes_that_are_there(payload: bytes) -> None:
+    """The longest that 200 bytes could hold with a language model that is sure of everything: hundreds of hours."""
+    codec = _codec_with_lm(SMALL_24KHZ)
+    num_codebooks = 2
+    num_frames = (8 * len(payload) << RANGE_BITS) // (codec.config.codebook_size - 1) // num_codebooks
+    al = num_frames * codec.hop_length
+    assert al > 100 * 3600 * codec.sample_rate
+    header = json.dumps({"m": codec.name, "al": al, "nc": num_codebooks, "lm": True}).encode()
+    stream = b"ECDC\0" + struct.pack("!I", len(header)) + header + payload
+    lm_calls: list[int] = []
+    codec.get_lm_model().register_forward_pre_hook(lambda *_: lm_calls.append(1))
+    tracemalloc.start()
+    start_s = time.process_time()
+    with pytest.raises(EcdcError, match="the data end too soon"):
+        decompress(stream, model=codec)
+    assert time.process_time() - start_s < 5
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+    assert 20 < len(lm_calls) < 8 * len(payload) / num_codebooks  # every code took a bit or more

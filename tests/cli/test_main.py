@@ -13,7 +13,7 @@ from small_codec import SMALL_24KHZ, random_codec, random_wav
 
 from encodec_lab.bitstream import stream_reader
 from encodec_lab.bitstream.compress import compress, decompress
-from encodec_lab.bitstream.inspect import StreamInfo, inspect_stream
+from encodec_lab.bitstream.stream_info import StreamInfo, inspect_stream
 from encodec_lab.cli import model_choice
 from encodec_lab.data.audio_file import read_whole
 from encodec_lab.models import encodec

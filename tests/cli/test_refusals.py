@@ -8,7 +8,7 @@ import soundfile
 import torch
 from cli.commands import Capture, fails, run
 
-from encodec_lab.bitstream.inspect import inspect_stream
+from encodec_lab.bitstream.stream_info import inspect_stream
 from encodec_lab.cli import transcode
 from encodec_lab.cli.main import main
 from encodec_lab.models import pretrained, registry

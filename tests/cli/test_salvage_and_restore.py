@@ -138,14 +138,14 @@ def test_what_cannot_be_restored(recording: Path, stream: Path, mono_export: Pat
     assert "does not say what was compressed" in fails(capsys, "--model", mono_export, "--restore", v0)
     content = stream.read_bytes()
     for rate, channels in ((2**40, 1), (10**6, 2), (44_100, 200), (1, 1)):
-        stream.write_bytes(_with_source(content, v1_layout.Source(rate, channels)))
+        stream.write_bytes(_with_source(content, v1_layout.SourceAudio(rate, channels)))
         assert f"made of {channels} channels at {rate} Hz; leave --restore out" in fails(
             capsys, "--model", mono_export, "--restore", stream
         )
     assert not list(stream.parent.glob("*_decompressed*"))
 
 
-def _with_source(content: bytes, source: v1_layout.Source) -> bytes:
+def _with_source(content: bytes, source: v1_layout.SourceAudio) -> bytes:
     """The header of a stream, forged."""
     start = ByteSource(io.BytesIO(content))
     read_version(start)

@@ -12,7 +12,7 @@ from cli.commands import BinaryCapture, Capture, fails, piped, run
 from small_codec import random_codec, random_wav
 
 from encodec_lab.bitstream.compress import compress, decompress
-from encodec_lab.bitstream.inspect import inspect_stream
+from encodec_lab.bitstream.stream_info import inspect_stream
 from encodec_lab.cli import model_choice
 from encodec_lab.cli.standard_streams import StandardInput
 from encodec_lab.data.audio_file import read_whole

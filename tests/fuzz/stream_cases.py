@@ -7,26 +7,13 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import MethodType
 
-from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec, random_wav
-from small_lm import random_lm, small_lm_config
+from fuzz.subjects import Subject
 
 from encodec_lab.bitstream import v0, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource, read_version
-from encodec_lab.bitstream.stream_writer import write_blocks
+from encodec_lab.bitstream.record_order import RecordOrder, read_in_order
 from encodec_lab.entropy.varint import encode_varint
-from encodec_lab.models.encodec import EncodecModel
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A codec and good streams of it, to start from: of two recordings, in one format."""
-
-    name: str
-    model: EncodecModel
-    streams: tuple[bytes, ...]
-    format: str
 
 
 @dataclass(frozen=True)
@@ -44,35 +31,6 @@ class Case:
     is_damaged: bool
 
 
-def make_subjects() -> list[Subject]:
-    """Each format with a codec in one piece and one with segments, and v0 with a language model."""
-    whole, segmented = random_codec(SMALL_24KHZ), random_codec(SMALL_48KHZ)
-    for model in (whole, segmented):
-        model.set_target_bandwidth(model.target_bandwidths[0])
-        lm = random_lm(small_lm_config(model.config))
-        model.get_lm_model = MethodType(lambda self, lm=lm: lm, model)  # type: ignore[method-assign]
-    return [
-        Subject("v0", whole, _streams(whole, (3_000, 2_500), "v0"), "v0"),
-        Subject("v0 segments", segmented, _streams(segmented, (48_200, 2_000), "v0"), "v0"),
-        Subject("v0 lm", whole, _streams(whole, (1_000, 700), "v0", use_lm=True), "v0"),
-        Subject("v1", whole, _streams(whole, (9_000, 9_000), "v1"), "v1"),
-        Subject("v1 segments", segmented, _streams(segmented, (3 * 47_520, 2 * 47_520 + 481), "v1"), "v1"),
-    ]
-
-
-def _streams(
-    model: EncodecModel, lengths: Sequence[int], format: str, use_lm: bool = False
-) -> tuple[bytes, ...]:
-    streams = []
-    for seed, num_samples in enumerate(lengths):
-        file = io.BytesIO()
-        wav = random_wav(model.channels, num_samples, seed)
-        source = v1_layout.Source(44_100, 2)
-        write_blocks(file, model, [wav], use_lm=use_lm, format=format, source=source, record_s=0.1)
-        streams.append(file.getvalue())
-    return tuple(streams)
-
-
 def truncations(subject: Subject) -> Iterator[Case]:
     """Every stream, cut after every byte."""
     for stream in subject.streams:
@@ -80,10 +38,18 @@ def truncations(subject: Subject) -> Iterator[Case]:
             yield Case(stream[:size], "truncation", True)
 
 
+def swapped_lms(subject: Subject, num_cases: int) -> Iterator[Case]:
+    """Streams that claim another language model, if the subject has one."""
+    draws = random.Random(0)
+    for _ in range(num_cases if subject.other_lm is not None else 0):
+        yield Case(_swapped_lm(draws, subject), "swapped lm", False)
+
+
 def draw_cases(subject: Subject, seed: int, num_cases: int) -> Iterator[Case]:
     """So many cases; the same ones for the same seed."""
     draws = random.Random(f"{subject.name} {seed}")
     kinds = [*_DAMAGE.items(), *_FORGERIES[subject.format].items()]
+    kinds += [("swapped lm", _swapped_lm)] if subject.other_lm is not None else []
     while num_cases > 0:
         kind, make = draws.choice(kinds)
         data = make(draws, subject)
@@ -201,7 +167,7 @@ def _forged_header(draws: random.Random, subject: Subject) -> bytes:
         "model_identity": draws.randbytes(8),
         "lm_identity": draws.randbytes(8),
         "model_name": draws.choice(("x" * 255, "../..", "\x1b[2J", "encodec_24khz")),
-        "source": v1_layout.Source(_number(draws, limit), draws.randrange(256)),
+        "source": v1_layout.SourceAudio(_number(draws, limit), draws.randrange(256)),
     }
     keys = draws.sample(sorted(changes), draws.choice((1, 1, 2)))
     forged = v1_layout.pack_header(replace(header, **{key: changes[key] for key in keys}))
@@ -226,11 +192,61 @@ def _forged_records(draws: random.Random, subject: Subject) -> bytes:
     return stream[:place] + b"".join(parts) + stream[place:]
 
 
+def _records(stream: bytes) -> tuple[v1_layout.Header, list[tuple[v1_layout.RecordHead, bytes]]]:
+    source = ByteSource(io.BytesIO(stream))
+    read_version(source)
+    header, seed = v1_layout.read_header(source)
+
+    def read(head: v1_layout.RecordHead, head_bytes: bytes) -> tuple[bytes, bytes]:
+        return v1_layout.read_payload(source, head, head_bytes, seed)
+
+    return header, list(read_in_order(source, seed, header.record_samples, read))
+
+
+def _packed(header: v1_layout.Header, records: Sequence[tuple[v1_layout.RecordHead, bytes]]) -> bytes:
+    """A stream of that, with all checks right."""
+    stream = v1_layout.pack_header(header)
+    seed = int.from_bytes(stream[-v1_layout.CHECK_BYTES :])
+    order = RecordOrder(seed)
+    for head, payload in records:
+        head = replace(head, payload_size=len(payload), order_check=order.check)
+        record = v1_layout.pack_record(head, payload, seed)
+        order.add(record[-v1_layout.CHECK_BYTES :])
+        stream += record
+    return stream
+
+
+def _forged_payloads(draws: random.Random, subject: Subject) -> bytes:
+    """A good stream but for the payload of some records, with the right checks."""
+    header, records = _records(draws.choice(subject.streams))
+    for place in draws.sample(range(len(records)), draws.choice((1, 1, len(records)))):
+        head, payload = records[place]
+        changed = bytearray(payload)
+        changed[draws.randrange(len(changed))] ^= 1 << draws.randrange(8)
+        size = len(payload)
+        forged = (
+            changed, draws.randbytes(size), bytes(size), b"\xff" * size, payload[:-1], payload + b"\0",
+            payload[: draws.randrange(size)], payload + draws.randbytes(draws.choice((1, 9))),
+        )  # fmt: skip
+        records[place] = head, bytes(draws.choice(forged))
+    return _packed(header, records)
+
+
+def _swapped_lm(draws: random.Random, subject: Subject) -> bytes:
+    """A good stream that says it was coded with another language model, with the right checks."""
+    header, records = _records(draws.choice(subject.streams))
+    return _packed(replace(header, lm_identity=draws.choice((subject.other_lm, draws.randbytes(8)))), records)
+
+
 Make = Callable[[random.Random, Subject], bytes]
 _DAMAGE: dict[str, Make] = {
     "cut": _cut, "longer": _longer, "flip": _flip, "edit": _edit, "move": _move, "splice": _splice, "noise": _noise,
 }  # fmt: skip
 _FORGERIES: dict[str, dict[str, Make]] = {
     "v0": {"forged": _forged_v0},
-    "v1": {"forged header": _forged_header, "forged records": _forged_records},
+    "v1": {
+        "forged header": _forged_header,
+        "forged records": _forged_records,
+        "forged payloads": _forged_payloads,
+    },
 }

@@ -1,7 +1,7 @@
 """Hostile streams: an `EcdcError` or a success, in bounded time and memory; in version 1 never other samples.
 
-A short version runs with the suite; `make fuzz` sets ENCODEC_FUZZ and runs 100,000 cases on the readers and 1,000
-through codecs.
+A short version runs with the suite; `make fuzz` sets ENCODEC_FUZZ and runs 140,000 cases on the readers, as many on
+`--info`, and 7,000 through codecs and the command.
 """
 
 import collections
@@ -15,21 +15,23 @@ from pathlib import Path
 import pytest
 import torch
 from cli.commands import Capture
-from fuzz.stream_cases import Case, Subject, draw_cases, make_subjects, truncations
+from fuzz.stream_cases import Case, draw_cases, swapped_lms, truncations
+from fuzz.subjects import Subject, make_subjects
 
-from encodec_lab.bitstream import record_reader, v0, v1_layout
+from encodec_lab.bitstream import lm_coder, record_reader, v0, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource
 from encodec_lab.bitstream.compress import decompress
-from encodec_lab.bitstream.inspect import inspect_stream
+from encodec_lab.bitstream.stream_info import inspect_stream
 from encodec_lab.bitstream.stream_reader import StreamReader, coder_of_stream, read_known_version
 from encodec_lab.cli import model_choice
 from encodec_lab.cli.main import main
+from encodec_lab.models.identity import short_identity
 from encodec_lab.types import EcdcError
 
 MAX_CASE_S = 5
 MAX_ADDED_BYTES = 500 << 20
 BATCH = 500
-# For each of five subjects; in parts, so that several processes can share them.
+# For each of seven subjects; in parts, so that several processes can share them.
 LONG = [pytest.mark.slow, pytest.mark.skipif("ENCODEC_FUZZ" not in os.environ, reason="long: make fuzz")]
 READER_RUNS = [pytest.param(0, 240), *(pytest.param(seed, 1_000, marks=LONG) for seed in range(1, 21))]
 CODEC_RUNS = [pytest.param(0, 8), *(pytest.param(seed, 40, marks=LONG) for seed in range(1, 6))]
@@ -40,13 +42,15 @@ def all_subjects() -> list[Subject]:
     return make_subjects()
 
 
-@pytest.fixture(params=["v0", "v0 segments", "v0 lm", "v1", "v1 segments"])
+@pytest.fixture(params=["v0", "v0 segments", "v0 lm", "v1", "v1 segments", "v1 lm", "v1 lm segments"])
 def subject(
     all_subjects: list[Subject], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Subject:
     """One of the subjects, whose identity is not computed anew for every case."""
-    identities = {id(one.model): record_reader.short_identity(one.model) for one in all_subjects}
-    monkeypatch.setattr(record_reader, "short_identity", lambda model: identities[id(model)])
+    known = [module for one in all_subjects for module in (one.model, one.model.get_lm_model())]
+    identities = {id(module): short_identity(module) for module in known}
+    for reader in (record_reader, lm_coder):
+        monkeypatch.setattr(reader, "short_identity", lambda module: identities[id(module)])
     return next(one for one in all_subjects if one.name == request.param)
 
 
@@ -171,6 +175,14 @@ def test_every_truncation_is_found(subject: Subject) -> None:
     for case in cases if subject.name != "v0 lm" else cases[::5]:
         with pytest.raises(EcdcError):
             _parse(case.data, subject)
+
+
+def test_another_language_model_is_refused(subject: Subject) -> None:
+    for case in swapped_lms(subject, 20):
+        assert inspect_stream(io.BytesIO(case.data)).damage is None
+        for read in (_parse, _decompress, _salvage):
+            with pytest.raises(EcdcError, match="coded with the language model .* but the one of model"):
+                read(case.data, subject)
 
 
 @pytest.mark.parametrize(("seed", "num_cases"), READER_RUNS)

@@ -26,6 +26,8 @@ def test_published_figures():
     )
     assert [ENCODEC_24KHZ.num_codebooks_for(kbps) for kbps in ENCODEC_24KHZ.bandwidths] == [2, 4, 8, 16, 32]
     assert [ENCODEC_48KHZ.num_codebooks_for(kbps) for kbps in ENCODEC_48KHZ.bandwidths] == [2, 4, 8, 16]
+    assert ENCODEC_48KHZ.codebook_choices == (2, 4, 8, 16)
+    assert [ENCODEC_48KHZ.num_frames(size) for size in (1, 320, 321, 48_000)] == [1, 1, 2, 150]
 
 
 def test_number_of_codebooks_is_exact():

@@ -68,7 +68,7 @@ def test_layer_norm_sees_the_difference_that_rounded_sums_would_lose() -> None:
     mean = Fraction(16 * limit - 1, 16)
     variance = sum((Fraction(int(value)) - mean) ** 2 for value in values[0]) / 16
     expected = float((limit - 1 - mean) / Fraction(math.sqrt(variance + Fraction(1, 256))))
-    norm._gain *= 500
+    norm.prepared.gain.mul_(500)
     assert float(norm(values)[0, 0]) == pytest.approx(500 * expected, abs=0.5)
 
 

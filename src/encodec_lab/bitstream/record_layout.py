@@ -1,7 +1,6 @@
 """How the samples of a recording lie in the records of a stream of version 1."""
 
 import itertools
-import struct
 from dataclasses import dataclass
 
 from encodec_lab.bitstream.v1_layout import RecordHead
@@ -11,7 +10,6 @@ from encodec_lab.models.streaming import can_stream
 from encodec_lab.types import EcdcError, EncodedFrame
 
 MAX_RECORD_S = 60.0
-SCALE = struct.Struct("!f")  # of a segment
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class RecordLayout:
 
     def __init__(self, model: EncodecModel, record_samples: int) -> None:
         self.record_samples = record_samples
-        self.hop_length = model.hop_length
+        self._num_frames = model.config.num_frames
         self.segment_length = model.segment_length
         self.unit = model.segment_stride or model.hop_length
         self.overlap = 0 if model.segment_length is None else model.segment_length - self.unit
@@ -78,12 +76,12 @@ class RecordLayout:
     def segment_frames(self, num_samples: int, is_last: bool) -> list[int]:
         """Latent frames of every segment in a record, or of the one part of a model without segments."""
         if self.segment_length is None:
-            return [-(-num_samples // self.hop_length)]
+            return [self._num_frames(num_samples)]
         if not is_last:
-            return [-(-self.segment_length // self.hop_length)] * (num_samples // self.unit)
+            return [self._num_frames(self.segment_length)] * (num_samples // self.unit)
         sizes = segments.lengths(num_samples, self.segment_length, self.unit)
         needed = itertools.islice(sizes, self.num_needed(num_samples))
-        return [-(-size // self.hop_length) for size in needed]
+        return [self._num_frames(size) for size in needed]
 
     def num_needed(self, num_samples: int) -> int:
         """How many segments hold all of so many samples; one that holds no others than the one before is not needed."""

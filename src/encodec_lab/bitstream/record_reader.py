@@ -3,15 +3,16 @@
 Records are read one by one, so a stream can come out of a pipe, in constant memory.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from encodec_lab.bitstream.byte_source import ByteSource
 from encodec_lab.bitstream.code_payload import CodeCoder, CodedRecord
-from encodec_lab.bitstream.record_layout import SCALE, Record, RecordLayout
-from encodec_lab.bitstream.v1_layout import Header, RecordHead, RecordOrder, read_payload, read_record_head
+from encodec_lab.bitstream.record_layout import Record, RecordLayout
+from encodec_lab.bitstream.record_order import read_in_order
+from encodec_lab.bitstream.scale import SCALE_BYTES, unpack_scale
+from encodec_lab.bitstream.v1_layout import Header, RecordHead, read_payload
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import short_identity
 from encodec_lab.types import EcdcError, EncodedFrame
@@ -43,7 +44,6 @@ class RecordReader:
         self._coder = coder
         self._num_codebooks = header.num_codebooks
         self._normalizes = model.normalize
-        self.record_samples = header.record_samples
         self._layout = RecordLayout(model, header.record_samples)
         self.record_samples = header.record_samples
 
@@ -54,21 +54,13 @@ class RecordReader:
             EcdcError: one is damaged, missing or in the wrong place, or the stream is cut or goes on after its end.
         """
         waiting: list[tuple[RecordHead, bytes]] = []
-        order = RecordOrder(self._seed)
-        while True:
-            head, head_bytes = read_record_head(self._source, self._seed, self.record_samples)
-            order.expect(head)
-            self._check_head(head)
-            payload, check = read_payload(self._source, head, head_bytes, self._seed)
-            order.add(check)
-            waiting.append((head, payload))
-            if head.is_last and self._source.at_most(1):
-                raise EcdcError(f"the stream goes on after its last record, record {head.index}")
-            if head.is_last or len(waiting) == self._coder.records_at_a_time:
+        for record in read_in_order(self._source, self._seed, self.record_samples, self._read_payload):
+            waiting.append(record)
+            if len(waiting) == self._coder.records_at_a_time:
                 yield from self.decode(waiting)
                 waiting = []
-            if head.is_last:
-                return
+        if waiting:
+            yield from self.decode(waiting)
 
     def can_hold(self, head: RecordHead) -> bool:
         """Whether a record of this stream can be of such sizes."""
@@ -116,12 +108,16 @@ class RecordReader:
             for (head, _), (_, num_frames, scales), of_record in zip(records, parts, codes, strict=True)
         ]
 
+    def _read_payload(self, head: RecordHead, head_bytes: bytes) -> tuple[bytes, bytes]:
+        self._check_head(head)
+        return read_payload(self._source, head, head_bytes, self._seed)
+
     def _check_head(self, head: RecordHead) -> None:
         """Raise EcdcError unless a record can be of these sizes; before anything of these sizes is allocated."""
         self._layout.check(head)
         num_frames = self._layout.segment_frames(head.num_samples, head.is_last)
         fewest, most = self._coder.size_bounds(self._num_codebooks, sum(num_frames))
-        scales = SCALE.size * len(num_frames) if self._normalizes else 0
+        scales = SCALE_BYTES * len(num_frames) if self._normalizes else 0
         if not fewest <= head.payload_size - scales <= most:
             raise EcdcError(
                 f"record {head.index}: {head.num_samples} samples take {fewest + scales} to {most + scales} bytes, it"
@@ -133,14 +129,13 @@ class RecordReader:
     ) -> tuple[CodedRecord, list[int], Sequence[torch.Tensor | None]]:
         """The coded codes of a record, the frames of each of its segments, and their scales [1, 1]."""
         num_frames = self._layout.segment_frames(head.num_samples, head.is_last)
-        size = SCALE.size * len(num_frames) if self._normalizes else 0
-        scales = [scale for (scale,) in SCALE.iter_unpack(payload[:size])]
-        if not all(math.isfinite(scale) and scale > 0 for scale in scales):
-            raise EcdcError(f"record {head.index}: a scale is not finite and positive")
-        coded = CodedRecord(payload[size:], self._num_codebooks, sum(num_frames))
-        if not self._normalizes:
-            return coded, num_frames, [None] * len(num_frames)
-        return coded, num_frames, [torch.tensor([[scale]]) for scale in scales]
+        scales: list[torch.Tensor | None] = [None] * len(num_frames)
+        size = 0
+        if self._normalizes:
+            size = SCALE_BYTES * len(num_frames)
+            packed = [payload[start : start + SCALE_BYTES] for start in range(0, size, SCALE_BYTES)]
+            scales = [unpack_scale(content, f"record {head.index}") for content in packed]
+        return CodedRecord(payload[size:], self._num_codebooks, sum(num_frames)), num_frames, scales
 
 
 def check_header(header: Header, model: EncodecModel) -> None:
@@ -151,7 +146,7 @@ def check_header(header: Header, model: EncodecModel) -> None:
             f" model given is {model.name!r} with identity {short_identity(model).hex()}; name the folder of the right"
             " one by --model (in Python: model=)"
         )
-    offered = [model.num_codebooks_for(kbps) for kbps in model.target_bandwidths]
+    offered = model.config.codebook_choices
     if header.num_codebooks not in offered or header.sample_rate_hz != model.sample_rate:
         raise EcdcError(
             f"header: {header.num_codebooks} codebooks at {header.sample_rate_hz} Hz; model {model.name!r} has"

@@ -8,22 +8,20 @@ from typing import BinaryIO
 import torch
 
 from encodec_lab.bitstream.code_payload import CodeCoder
-from encodec_lab.bitstream.record_layout import MAX_RECORD_S, SCALE, Record, RecordLayout, record_samples_for
+from encodec_lab.bitstream.record_layout import MAX_RECORD_S, Record, RecordLayout, record_samples_for
+from encodec_lab.bitstream.record_order import RecordOrder
+from encodec_lab.bitstream.scale import pack_scale
 from encodec_lab.bitstream.v1_layout import (
     CHECK_BYTES,
     Header,
     RecordHead,
-    RecordOrder,
-    Source,
+    SourceAudio,
     pack_header,
     pack_record,
 )
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import short_identity
 from encodec_lab.types import EncodedFrame
-
-# Headers and checks are then under 1 % of ten seconds at 6 kbps; a damaged record costs five seconds.
-DEFAULT_RECORD_S = 5.0
 
 
 class RecordWriter:
@@ -45,8 +43,8 @@ class RecordWriter:
         file: BinaryIO,
         model: EncodecModel,
         coder: CodeCoder,
-        source: Source,
-        record_s: float = DEFAULT_RECORD_S,
+        source: SourceAudio,
+        record_s: float,
     ) -> None:
         if not 0 < record_s <= MAX_RECORD_S:
             raise ValueError(f"records must last up to {MAX_RECORD_S:g} s, got {record_s}")
@@ -135,7 +133,7 @@ class RecordWriter:
         ]  # [K, L] each
         coded = self._coder.encode(codes)
         for record, parts, content in zip(self._full, frames, coded, strict=True):
-            scales = b"".join(SCALE.pack(scale.item()) for _, scale in parts if scale is not None)
+            scales = b"".join(pack_scale(scale) for _, scale in parts if scale is not None)
             head = RecordHead(
                 record.index,
                 record.is_last,

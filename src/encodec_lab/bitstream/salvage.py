@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from encodec_lab.bitstream.byte_source import ByteSource
 from encodec_lab.bitstream.record_layout import Record
 from encodec_lab.bitstream.record_reader import RecordReader
-from encodec_lab.bitstream.v1_layout import CHECK_BYTES, RecordHead, read_payload, read_record_head
+from encodec_lab.bitstream.v1_layout import (
+    CHECK_BYTES,
+    RecordHead,
+    find_record_head,
+    read_payload,
+    read_record_head,
+)
 from encodec_lab.types import EcdcError
 
 # No head is longer: four varints of nine bytes and two checks.
@@ -36,7 +42,7 @@ def salvage_records(content: bytes, reader: RecordReader, seed: int) -> Iterator
     num_bytes_in_vain = 0
     end: RecordHead | None = None  # of a last record whose payload is damaged
     position = 0
-    while position < len(content):
+    while (position := find_record_head(content, position, seed)) >= 0:
         head, head_bytes = _head_at(content, position, seed, reader.record_samples)
         if (
             head is None

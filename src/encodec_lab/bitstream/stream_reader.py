@@ -55,7 +55,7 @@ class StreamReader:
     ) -> None:
         self._bytes = ByteSource(file)
         self._salvage = salvage
-        self.source = v1_layout.Source()
+        self.source = v1_layout.SourceAudio()
         self.source_samples = 0
         self.lost: list[tuple[int, int]] = []
         self.is_cut = False

@@ -9,14 +9,17 @@ from torch import Tensor
 
 from encodec_lab.bitstream import v0
 from encodec_lab.bitstream.coder_choice import float_lm, make_coder
-from encodec_lab.bitstream.record_writer import DEFAULT_RECORD_S, RecordWriter
-from encodec_lab.bitstream.v1_layout import Source
+from encodec_lab.bitstream.record_writer import RecordWriter
+from encodec_lab.bitstream.v1_layout import SourceAudio
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.long_audio import WHOLE_S, encode_blocks
 from encodec_lab.models.registry import PUBLISHED_CONFIGS
 from encodec_lab.types import EncodedFrame
 
-FORMATS = ("v0", "v1")
+STREAM_FORMATS = ("v0", "v1")
+
+# Headers and checks are then under 1 % of ten seconds at 6 kbps; a damaged record costs five seconds.
+DEFAULT_RECORD_S = 5.0
 
 
 def default_format(model: EncodecModel) -> str:
@@ -32,7 +35,7 @@ def write_blocks(
     *,
     use_lm: bool = False,
     format: str | None = None,
-    source: Source | None = None,
+    source: SourceAudio | None = None,
     source_samples: int = 0,
     record_s: float = DEFAULT_RECORD_S,
 ) -> None:
@@ -60,7 +63,7 @@ def write_blocks(
         file.write(v0.write_stream(model, count.num_samples, whole, lm))
         return
     coder = make_coder(model, use_lm)
-    writer = RecordWriter(file, model, coder, source or Source(), record_s)
+    writer = RecordWriter(file, model, coder, source or SourceAudio(), record_s)
     for frame in frames:
         writer.push(frame)
     writer.finish(count.num_samples, source_samples)
@@ -68,8 +71,10 @@ def write_blocks(
 
 def check_format(format: str | None) -> None:
     """Raise ValueError unless there is such a format."""
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format {format!r} is not available; use {', '.join(map(repr, FORMATS))} or None")
+    if format is not None and format not in STREAM_FORMATS:
+        raise ValueError(
+            f"format {format!r} is not available; use {', '.join(map(repr, STREAM_FORMATS))} or None"
+        )
 
 
 def _encode(model: EncodecModel, blocks: Iterable[Tensor]) -> Iterator[EncodedFrame]:

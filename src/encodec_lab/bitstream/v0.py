@@ -30,6 +30,7 @@ from typing import TypeVar
 import torch
 
 from encodec_lab.bitstream.byte_source import MAGIC, ByteSource, brief
+from encodec_lab.bitstream.scale import SCALE_BYTES, pack_scale, unpack_scale
 from encodec_lab.bitstream.v0_lm import SteppedLM, decode_codes, encode_codes
 from encodec_lab.entropy.arithmetic_coder import CorruptDataError, coded_size_bounds
 from encodec_lab.entropy.bit_packing import pack_bits, packed_size, unpack_bits
@@ -41,7 +42,6 @@ VERSION = 0
 MAX_HEADER_BYTES = 4096
 _PREAMBLE = struct.Struct("!4sBI")
 _HEADER_SIZE = struct.Struct("!I")
-_SCALE = struct.Struct("!f")
 
 Value = TypeVar("Value")
 
@@ -73,7 +73,7 @@ def write_stream(
     stream = bytearray(_PREAMBLE.pack(MAGIC, VERSION, len(header)) + header)
     for codes, scale in frames:
         if scale is not None:
-            stream += _SCALE.pack(scale.item())
+            stream += pack_scale(scale)
         if lm is None:
             time_major = codes[0].t().reshape(-1)  # [L * K]
             stream += pack_bits(time_major.cpu().numpy(), model.bits_per_codebook)
@@ -123,7 +123,7 @@ def check_payload_size(size: int, start: int, header: StreamHeader, model: Encod
 
 
 def _check_codebooks(header: StreamHeader, model: EncodecModel) -> None:
-    offered = [model.num_codebooks_for(kbps) for kbps in model.target_bandwidths]
+    offered = model.config.codebook_choices
     if header.num_codebooks not in offered:
         raise EcdcError(
             f"header: nc is {brief(header.num_codebooks)}, but the bandwidths of {model.name!r} take"
@@ -146,9 +146,12 @@ def read_frames(
     for num_segment_samples in _segment_lengths(header.num_samples, model):
         scale = None
         if model.normalize:
-            scale = torch.tensor([[_read_scale(view, len(payload))]])
-            view = view[_SCALE.size :]
-        shape = (header.num_codebooks, _num_frames(num_segment_samples, model))
+            where = f"payload byte {len(payload) - len(view)}"
+            if len(view) < SCALE_BYTES:
+                raise EcdcError(f"the stream ends too soon: no scale of a segment at {where}")
+            scale = unpack_scale(view[:SCALE_BYTES], where)
+            view = view[SCALE_BYTES:]
+        shape = (header.num_codebooks, model.config.num_frames(num_segment_samples))
         if lm is None:
             size = _codes_size(num_segment_samples, header.num_codebooks, model)
             packed = unpack_bits(view[:size], model.bits_per_codebook, math.prod(shape))
@@ -195,12 +198,8 @@ def _field(fields: dict[str, object], key: str, kind: type[Value]) -> Value:
     return value
 
 
-def _num_frames(num_samples: int, model: EncodecModel) -> int:
-    return -(-num_samples // model.hop_length)
-
-
 def _codes_size(num_segment_samples: int, num_codebooks: int, model: EncodecModel) -> int:
-    return packed_size(_num_frames(num_segment_samples, model) * num_codebooks, model.bits_per_codebook)
+    return packed_size(model.config.num_frames(num_segment_samples) * num_codebooks, model.bits_per_codebook)
 
 
 def _segment_lengths(num_samples: int, model: EncodecModel) -> Iterator[int]:
@@ -211,7 +210,7 @@ def _segment_lengths(num_samples: int, model: EncodecModel) -> Iterator[int]:
 
 def _payload_bounds(header: StreamHeader, model: EncodecModel) -> tuple[int, int]:
     """The fewest and the most bytes of the payload; the same without language model."""
-    scale_size = _SCALE.size if model.normalize else 0
+    scale_size = SCALE_BYTES if model.normalize else 0
 
     def fewest(num_segment_samples: int) -> int:
         return scale_size + _codes_size_bounds(num_segment_samples, header, model)[0]
@@ -228,7 +227,7 @@ def _codes_size_bounds(
     num_segment_samples: int, header: StreamHeader, model: EncodecModel
 ) -> tuple[int, int]:
     if header.uses_lm:
-        num_codes = _num_frames(num_segment_samples, model) * header.num_codebooks
+        num_codes = model.config.num_frames(num_segment_samples) * header.num_codebooks
         return coded_size_bounds(num_codes, model.config.codebook_size)
     size = _codes_size(num_segment_samples, header.num_codebooks, model)
     return size, size
@@ -241,15 +240,3 @@ def _sum_over_segments(size_of: Callable[[int], int], num_samples: int, model: E
     num_full = max(0, (num_samples - model.segment_length) // model.segment_stride + 1)
     shorter = _segment_lengths(num_samples - num_full * model.segment_stride, model)
     return num_full * size_of(model.segment_length) + sum(map(size_of, shorter))
-
-
-def _read_scale(view: memoryview, payload_size: int) -> float:
-    offset = payload_size - len(view)
-    if len(view) < _SCALE.size:
-        raise EcdcError(f"the stream ends too soon: no scale of a segment at payload byte {offset}")
-    scale: float = _SCALE.unpack_from(view)[0]
-    if not (math.isfinite(scale) and scale > 0):
-        raise EcdcError(
-            f"payload byte {offset}: the scale of a segment is {scale}; it must be finite and positive"
-        )
-    return scale

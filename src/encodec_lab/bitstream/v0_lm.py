@@ -4,6 +4,7 @@ The model predicts frame by frame, also when compressing, where all frames are k
 differ from these in the last bit, and then so would the bytes.
 """
 
+from array import array
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -86,9 +87,10 @@ def decode_codes(
     num_codebooks, num_frames = shape
     predictor = _Predictor(lm, num_codebooks, codebook_size, device)
     decoder = ArithmeticDecoder(data)
-    frames = []
+    codes = array("q")  # grows with what has been decoded: the data may end long before what they claim
     for _ in range(num_frames):
         frame = [decoder.pull(table) for table in predictor.tables()]
         predictor.append(frame)
-        frames.append(frame)
-    return torch.tensor(frames).t()[None].contiguous(), decoder.num_bytes_read
+        codes.extend(frame)
+    time_major = torch.from_numpy(np.array(codes)).view(num_frames, num_codebooks)
+    return time_major.t()[None].contiguous(), decoder.num_bytes_read

@@ -39,6 +39,7 @@ overlap more samples than a full one. A record starts the entropy coder, and the
 the codec: a decoder that streams goes on from one record to the next.
 """
 
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,9 +59,18 @@ HEAD_CHECK_BYTES = 2
 ORDER_CHECK_BYTES = 3
 _CHUNK_BYTES = 1 << 16
 
+# The fields of a head and its check, wherever they may start: of the last record, whose tag is odd, or of another.
+_VARINT = rb"[\x80-\xff]{0,8}+[\x00-\x7f]"
+_ODD = re.escape(bytes(range(1, 256, 2)))
+_HEAD = re.compile(
+    rb"(?=((?=[%(odd)b])(?:%(varint)b){4}.{3}|(?![%(odd)b])(?:%(varint)b){2})(..))"
+    % {b"odd": _ODD, b"varint": _VARINT},
+    re.DOTALL,
+)
+
 
 @dataclass(frozen=True)
-class Source:
+class SourceAudio:
     """What was compressed, before it was converted for the model; 0 stands for unknown.
 
     Attributes:
@@ -92,7 +102,7 @@ class Header:
     sample_rate_hz: int
     num_codebooks: int
     record_samples: int
-    source: Source
+    source: SourceAudio
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,7 @@ class RecordHead:
         num_samples: of the recording, at the model's rate.
         source_samples: length of the source, 0 if unknown or not the last record.
         payload_size: in bytes.
-        order_check: `RecordOrder.check` of the records before, if it is the last one.
+        order_check: `RecordOrder.check` (`record_order`) of the records before, if it is the last one.
     """
 
     index: int
@@ -192,6 +202,18 @@ def read_record_head(source: ByteSource, seed: int, record_samples: int) -> tupl
     return head, bytes(start + check)
 
 
+def find_record_head(content: bytes, start: int, seed: int) -> int:
+    """Where, from `start` on, the first head of a record with the right check may be; -1 if nowhere.
+
+    One place in 65,536 has such a check by chance, and `read_record_head` refuses some of these.
+    """
+    for match in _HEAD.finditer(content, start):
+        fields, check = match.groups()
+        if check == _head_check(fields, seed):
+            return match.start()
+    return -1
+
+
 def read_payload(source: ByteSource, head: RecordHead, head_bytes: bytes, seed: int) -> tuple[bytes, bytes]:
     """The payload of a record whose head has been read, and its check.
 
@@ -213,31 +235,6 @@ def skip_payload(source: ByteSource, head: RecordHead, head_bytes: bytes, seed: 
     return _read_check(source, head, offset, check)
 
 
-class RecordOrder:
-    """Follows the records of a stream, for the check of the order that its last record holds."""
-
-    def __init__(self, seed: int) -> None:
-        self._crc = seed
-        self._num_records = 0
-
-    @property
-    def check(self) -> int:
-        """Of the records that have passed."""
-        return self._crc & ((1 << (8 * ORDER_CHECK_BYTES)) - 1)
-
-    def expect(self, head: RecordHead) -> None:
-        """Raise EcdcError unless that is the head of the next record, or of the last one of this recording."""
-        if head.index != self._num_records:
-            raise EcdcError(f"record {self._num_records} is missing: record {head.index} stands in its place")
-        if head.is_last and head.order_check != self.check:
-            raise EcdcError(f"record {head.index} is the last one of another recording")
-
-    def add(self, check: bytes) -> None:
-        """Let a record pass, of which these are the last four bytes."""
-        self._num_records += 1
-        self._crc = zlib.crc32(check, self._crc)
-
-
 def _read_check(source: ByteSource, head: RecordHead, offset: int, expected: int) -> bytes:
     check = source.exactly(CHECK_BYTES, f"the check of record {head.index}")
     if int.from_bytes(check) != expected:
@@ -253,7 +250,7 @@ def _check(content: bytes, seed: int = 0) -> bytes:
 
 
 def _head_check(content: bytes, seed: int) -> bytes:
-    return _check(content, seed)[-HEAD_CHECK_BYTES:]
+    return zlib.crc32(content, seed).to_bytes(CHECK_BYTES)[-HEAD_CHECK_BYTES:]
 
 
 def _read_varint(source: ByteSource, seen: bytearray, what: str) -> int:
@@ -282,7 +279,7 @@ def _parse_body(body: bytes) -> Header:
             raise ValueError(f"payload type {payload_type} is unknown; a newer program may read it")
         lm_identity = fields.take(SHORT_BYTES) if payload_type == LM_PAYLOAD else None
         sample_rate_hz, num_codebooks, record_samples = (fields.varint() for _ in range(3))
-        source = Source(fields.varint(), fields.take(1)[0])
+        source = SourceAudio(fields.varint(), fields.take(1)[0])
         if not name or not sample_rate_hz or not num_codebooks:
             raise ValueError("the name, the sample rate and the number of codebooks must not be 0")
         if fields.left:

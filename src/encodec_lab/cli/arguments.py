@@ -9,6 +9,7 @@ from pathlib import Path
 COMPRESSED_SUFFIX = ".ecdc"
 STANDARD_STREAM = Path("-")
 DECOMPRESSED_SUFFIX = ".wav"
+DEFAULT_SUFFIX = "_decompressed"  # between the stem and that
 
 _DESCRIPTION = """\
 High-fidelity neural audio codec.
@@ -118,7 +119,7 @@ def _build_parser() -> argparse.ArgumentParser:
         "-s",
         "--decompress_suffix",
         metavar="SUFFIX",
-        default="_decompressed",
+        default=DEFAULT_SUFFIX,
         help="what a decompressed file's name gets after the stem, unless OUTPUT is given (default: %(default)s)",
     )
     add(

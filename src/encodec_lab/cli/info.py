@@ -11,12 +11,12 @@ from encodec_lab.cli.messages import printable, say
 from encodec_lab.cli.standard_streams import StandardInput, standard_output
 
 if TYPE_CHECKING:
-    from encodec_lab.bitstream.inspect import StreamInfo
+    from encodec_lab.bitstream.stream_info import StreamInfo
 
 
 def print_info(arguments: Arguments, stdin: StandardInput) -> int:
     """Print what each input holds; returns the exit status, 1 if one cannot be read or is damaged."""
-    from encodec_lab.bitstream.inspect import inspect_stream  # imports torch, which takes a while
+    from encodec_lab.bitstream.stream_info import inspect_stream  # imports torch, which takes a while
 
     status = 0
     for path in arguments.inputs:

@@ -37,10 +37,6 @@ def plan_jobs(arguments: Arguments, stdin: StandardInput) -> list[Job]:
         jobs = [_plan_single(arguments, stdin)]
     else:
         jobs = _plan_many(arguments, arguments.output_dir)
-    decompresses = any(job.action is not Action.COMPRESS for job in jobs)
-    for option, given in (("--salvage", arguments.salvage), ("--restore", arguments.restore)):
-        if given and not decompresses:
-            raise ValueError(f"{option} is for decompression, but {jobs[0].source} is to be compressed")
     for job in jobs:
         if job.target != STANDARD_STREAM and job.target.exists() and not arguments.force:
             raise ValueError(f"output file {job.target} exists; use -f / --force to overwrite it")

@@ -8,6 +8,7 @@ from encodec_lab.cli.arguments import parse_arguments
 from encodec_lab.cli.info import print_info
 from encodec_lab.cli.jobs import Job, plan_jobs
 from encodec_lab.cli.messages import say
+from encodec_lab.cli.option_use import UsageError, check_options
 from encodec_lab.cli.progress import ProgressBar
 from encodec_lab.cli.standard_streams import StandardInput
 
@@ -30,9 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.info:
             return print_info(arguments, stdin)
         jobs = plan_jobs(arguments, stdin)
+        check_options(arguments, jobs)
         from encodec_lab.cli import transcode  # imports torch, which takes a while
 
         return _run_all(transcode.Transcoder(arguments, stdin), jobs)
+    except UsageError as error:
+        _report(error)
+        return 2
     except _FAILURES as error:
         _report(error)
         return 1

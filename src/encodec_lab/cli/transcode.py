@@ -12,7 +12,7 @@ from torch import Tensor
 from encodec_lab.bitstream.byte_source import ReadableBytes
 from encodec_lab.bitstream.stream_reader import StreamReader
 from encodec_lab.bitstream.stream_writer import write_blocks
-from encodec_lab.bitstream.v1_layout import Source
+from encodec_lab.bitstream.v1_layout import SourceAudio
 from encodec_lab.cli.arguments import STANDARD_STREAM, Arguments
 from encodec_lab.cli.jobs import Action, Job
 from encodec_lab.cli.messages import say
@@ -78,7 +78,7 @@ class Transcoder:
             _watched(blocks, blocks.num_samples, show),
             use_lm=self._arguments.lm,
             format=self._arguments.format or ("v1" if streams else None),
-            source=Source(blocks.info.sample_rate_hz, blocks.info.channels),
+            source=SourceAudio(blocks.info.sample_rate_hz, blocks.info.channels),
             source_samples=blocks.info.num_samples,
         )
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encodec_lab.data.random_stream import random_stream
 from encodec_lab.data.sampler import CounterBatchSampler
 
 # What fills up sequences of recordings that are shorter.
@@ -20,8 +21,8 @@ _STREAM_TAG = 0x434F4445
 class CodeCrops:
     """Endless random sequences out of recordings' codes, which lie in memory.
 
-    Each index has a random stream of its own (Philox, keyed by the seed, counting from the index), so a sequence is the
-    same in any order and on any number of ranks. It starts anywhere in its recording.
+    Each index has a random stream of its own (see `random_stream`), so a sequence is the same in any order and on any
+    number of ranks. It starts anywhere in its recording.
 
     Args:
         recordings: codes [K, L] of each.
@@ -48,8 +49,7 @@ class CodeCrops:
 
     def draw(self, index: int) -> NDArray[np.int16]:
         """Sequence number `index`, 0 or more, without end: codes [K, S]."""
-        key = np.array([self._seed, _STREAM_TAG], dtype=np.uint64)
-        rng = np.random.Generator(np.random.Philox(key=key, counter=index << 128))
+        rng = random_stream(self._seed, _STREAM_TAG, index)
         chosen = int(np.searchsorted(self._edges, rng.random() * self._edges[-1], side="right"))
         codes = self._recordings[min(chosen, len(self._recordings) - 1)]
         offset = int(rng.integers(max(0, codes.shape[1] - self._num_frames) + 1))

@@ -100,7 +100,7 @@ class RangeDecoder:
             sizes: of each table, the number of its symbols.
 
         Raises:
-            CorruptDataError: no symbols of these tables lead to the data.
+            CorruptDataError: no symbols of these tables lead to the data, or so many symbols take more than there are.
         """
         low, width, number = self._low, self._width, self._number
         symbols = []
@@ -124,6 +124,10 @@ class RangeDecoder:
             symbols.append(place - first)
             first = last + 1
         self._low, self._width, self._number = low, width, number
+        if (
+            self._num_settled * _WORD_BITS // 8 > self._num_bytes
+        ):  # `finish` would find it, after as many as are claimed
+            raise CorruptDataError("the data end too soon")
         return symbols
 
     def finish(self) -> None:

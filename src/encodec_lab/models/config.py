@@ -173,6 +173,10 @@ class CodecConfig:
         """Latent frames per second, rounded up."""
         return math.ceil(self.sample_rate_hz / self.hop_length)
 
+    def num_frames(self, num_samples: int) -> int:
+        """Latent frames of so many samples, of one segment at most; the last frame may reach beyond them."""
+        return -(-num_samples // self.hop_length)
+
     @property
     def bits_per_codebook(self) -> int:
         """Bits of one code."""
@@ -187,6 +191,11 @@ class CodecConfig:
         """How many codebooks fit into a bandwidth: floor(kbps * 1000 / (bits * frame rate))."""
         bits_per_second = round(bandwidth_kbps * 1000, 3)  # 2.03 * 1000 is under 2030
         return int(bits_per_second // (self.bits_per_codebook * self.frame_rate_hz))
+
+    @property
+    def codebook_choices(self) -> tuple[int, ...]:
+        """Codebooks at each bandwidth."""
+        return tuple(map(self.num_codebooks_for, self.bandwidths))
 
     @property
     def seanet_shape(self) -> SeanetShape:

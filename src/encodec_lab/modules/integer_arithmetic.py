@@ -93,6 +93,20 @@ class IntegerLinear(nn.Module):
         return ExactLinear(matrix, bias.float(), positive(scale, "scale"), largest_output)
 
 
+class PreparedNorm(NamedTuple):
+    """What an `IntegerLayerNorm` computes with; float64.
+
+    Attributes:
+        epsilon: D^2 times what is added to the variance.
+        gain: [D], D times the gain.
+        bias: [D].
+    """
+
+    epsilon: Tensor
+    gain: Tensor
+    bias: Tensor
+
+
 class IntegerLayerNorm(nn.Module):
     """LayerNorm of integers [..., D] to integers of at most `ACTIVATION_LIMIT`."""
 
@@ -112,19 +126,25 @@ class IntegerLayerNorm(nn.Module):
             raise InexactError(f"epsilon must be 1...{FLOAT64_EXACT // 4}, got {int(self.epsilon)}")
         if not (self.dim * (input_limit + 1)) ** 2 < FLOAT64_EXACT // 2:
             raise InexactError(f"sums over {self.dim} squares of up to {input_limit:.0f} might be rounded")
-        self._epsilon = self.epsilon.double()
-        self._gain = finite(self.gain, "gain").double() * self.dim
-        self._bias = finite(self.bias, "bias").double()
+        gain, bias = finite(self.gain, "gain").double() * self.dim, finite(self.bias, "bias").double()
+        self.prepared = PreparedNorm(self.epsilon.double(), gain, bias)
 
     def forward(self, values: Tensor) -> Tensor:
         """Float64 integers [..., D], overwritten, to `gain * (x - mean) / sqrt(var + epsilon) + bias`, rounded."""
         total = values.sum(dim=-1, keepdim=True)
         squares = (values * values).sum(dim=-1, keepdim=True)
         # D^2 (var + epsilon): integers below 2^53, so that a fused multiply-add changes nothing.
-        spread = torch.add(self._epsilon, squares, alpha=self.dim).addcmul_(total, total, value=-1).sqrt_()
+        spread = (
+            torch.add(self.prepared.epsilon, squares, alpha=self.dim).addcmul_(total, total, value=-1).sqrt_()
+        )
         # Times the reciprocal, as a GPU divides by a number in this way, and a CPU does not.
         values.sub_(total.mul_(1.0 / self.dim)).div_(spread)
-        return values.mul_(self._gain).add_(self._bias).round_().clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        return (
+            values.mul_(self.prepared.gain)
+            .add_(self.prepared.bias)
+            .round_()
+            .clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+        )
 
 
 class TableSpec(NamedTuple):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from encodec_lab.modules.integer_arithmetic import (
     ACTIVATION_LIMIT,
     FLOAT32_EXACT,
+    ExactLinear,
     InexactError,
     IntegerLayerNorm,
     IntegerLinear,
@@ -25,6 +26,30 @@ from encodec_lab.modules.integer_arithmetic import (
 ATTENTION_TABLE = TableSpec(peak=1 << 14, floor=0, steps=128)
 MAX_PAST_CONTEXT = FLOAT32_EXACT // ATTENTION_TABLE.peak - 2
 GELU_TABLE_SIZE = 4096
+
+
+class PreparedLayer(NamedTuple):
+    """What an `IntegerTransformerLayer` computes with, in the forms that it takes.
+
+    Attributes:
+        projection: to queries, keys and values.
+        attended: of the heads' results.
+        linear1: to places in the GELU table.
+        linear2: back from it.
+        score_scale: [H, 1, 1] float32.
+        value_gain: of the means.
+        total_weight: so much weight, in all, can be shared out.
+        gelu: float32.
+    """
+
+    projection: ExactLinear
+    attended: ExactLinear
+    linear1: ExactLinear
+    linear2: ExactLinear
+    score_scale: Tensor
+    value_gain: float
+    total_weight: float
+    gelu: Tensor
 
 
 class LayerCache(NamedTuple):
@@ -60,6 +85,7 @@ def longest_past_context(head_dim: int) -> int:
 
 
 def _total_weight(limit: int) -> float:
+    """So much weight, in all, can be shared out; 1 % of it is room for the rounding of the shares."""
     return float(0.99 * FLOAT32_EXACT // limit)
 
 
@@ -92,24 +118,29 @@ class IntegerTransformerLayer(nn.Module):
 
     def prepare(self, past_context: int) -> None:
         """Make ready for use; InexactError if a sum could be rounded."""
-        self._projection, self._attended = self.projection.prepare(), self.attended.prepare()
-        self._linear1, self._linear2 = self.linear1.prepare(), self.linear2.prepare()
-        # So much weight, in all, can be shared out; 1 % of it is room for the rounding of the shares.
-        self._total_weight = _total_weight(self.limit)
         if past_context > longest_past_context(self.head_dim):
             raise InexactError(f"attention over {past_context} steps might be rounded")
         if int(self.gelu.long().abs().max()) > self.linear2.input_limit:
             raise InexactError(f"the GELU table must stay within {self.linear2.input_limit}")
-        self.norm1.prepare(ACTIVATION_LIMIT + self._attended.largest_output)
-        self.norm2.prepare(ACTIVATION_LIMIT + self._linear2.largest_output)
-        self._score_scale = positive(self.score_scale, "score_scale").view(-1, 1, 1)
-        self._value_gain = float(positive(self.value_gain, "value_gain"))
-        self._gelu = self.gelu.float()
+        self.prepared = PreparedLayer(
+            projection=self.projection.prepare(),
+            attended=self.attended.prepare(),
+            linear1=self.linear1.prepare(),
+            linear2=self.linear2.prepare(),
+            score_scale=positive(self.score_scale, "score_scale").view(-1, 1, 1),
+            value_gain=float(positive(self.value_gain, "value_gain")),
+            total_weight=_total_weight(self.limit),
+            gelu=self.gelu.float(),
+        )
+        self.norm1.prepare(ACTIVATION_LIMIT + self.prepared.attended.largest_output)
+        self.norm2.prepare(ACTIVATION_LIMIT + self.prepared.linear2.largest_output)
 
     def project(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each [B * H, S, D / H], of a latent [B, S, D]."""
         num_items, num_steps, dim = latent.shape
-        projected = self._projection.apply(latent.reshape(-1, dim)).round_().clamp_(-self.limit, self.limit)
+        projected = (
+            self.prepared.projection.apply(latent.reshape(-1, dim)).round_().clamp_(-self.limit, self.limit)
+        )
         shape = (num_items, num_steps, 3, self.num_heads, self.head_dim)
         heads = projected.view(shape).permute(2, 0, 3, 1, 4)  # [3, B, H, S, D / H]
         queries, keys, values = heads.reshape(3, -1, num_steps, self.head_dim)
@@ -131,18 +162,18 @@ class IntegerTransformerLayer(nn.Module):
         if hidden is not None:
             scores.masked_fill_(hidden, -math.inf)
         distances = torch.sub(scores.amax(dim=-1, keepdim=True), scores)
-        distances.view(-1, self.num_heads, *scores.shape[1:]).mul_(self._score_scale)
+        distances.view(-1, self.num_heads, *scores.shape[1:]).mul_(self.prepared.score_scale)
         weights = look_up(table, distances)
         total = weights.sum(dim=-1, keepdim=True)
-        weights.mul_(torch.div(self._total_weight, total)).floor_()
+        weights.mul_(torch.div(self.prepared.total_weight, total)).floor_()
         sums = torch.bmm(weights, cache.values)
-        means = sums[..., :-1].div_(sums[..., -1:]).mul_(self._value_gain).round_()
+        means = sums[..., :-1].div_(sums[..., -1:]).mul_(self.prepared.value_gain).round_()
         means.clamp_(-ACTIVATION_LIMIT, ACTIVATION_LIMIT)
         shape = (latent.shape[0], self.num_heads, latent.shape[1], self.head_dim)
         mixed = means.view(shape).transpose(1, 2).reshape(-1, latent.shape[-1])
         flat = latent.reshape(mixed.shape)
-        flat = self.norm1(self._attended.apply(mixed).round_().add_(flat).double()).float()
-        places = self._linear1.apply(flat).clamp_(min=0)
-        widened = self._linear2.apply(look_up(self._gelu, places)).round_().add_(flat)
+        flat = self.norm1(self.prepared.attended.apply(mixed).round_().add_(flat).double()).float()
+        places = self.prepared.linear1.apply(flat).clamp_(min=0)
+        widened = self.prepared.linear2.apply(look_up(self.prepared.gelu, places)).round_().add_(flat)
         result: Tensor = self.norm2(widened.double()).float()
         return result.view(latent.shape)

@@ -19,7 +19,12 @@ from encodec_lab.losses import (
 from encodec_lab.models.encodec import EncodecModel, TrainingPass
 from encodec_lab.quantization.residual_vq import CodebookLearning
 from encodec_lab.training.draws import StepDraws, draw_step
-from encodec_lab.training.step_module import OptimizerFactory, Schedule, StepTraining
+from encodec_lab.training.step_module import (
+    OptimizerFactory,
+    Schedule,
+    StepTraining,
+    ends_validation_interval,
+)
 from encodec_lab.training.usage_counter import UsageCounter
 from encodec_lab.training.validation import BandwidthScores, ValidationClip, reconstruct_at_every_bandwidth
 from encodec_lab.training.weight_average import WeightAverage
@@ -147,8 +152,7 @@ class CodecTraining(StepTraining):
             self._log_scalars("train", {"discriminator": math.nan, "discriminator_gradient_norm": math.nan})
         self.average.update(self.codec, step)
         self._log_step(draws)
-        interval = self.trainer.val_check_batch
-        if not self.trainer.val_dataloaders and interval and (step + 1) % interval == 0:
+        if not self.trainer.val_dataloaders and ends_validation_interval(self.trainer):
             figures = {name: float(value) for name, value in self.codebook_usage.pop_figures().items()}
             for logger in self.trainer.loggers:  # `log` would repeat them at later steps
                 logger.log_metrics(figures, step)

@@ -7,6 +7,8 @@ import lightning
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
+from encodec_lab.training.step_module import ends_validation_interval
+
 
 class StepCheckpoint(ModelCheckpoint):
     """Lightning's checkpoints every so many steps, with `last.ckpt` also of the step at which the run ends."""
@@ -32,7 +34,7 @@ class StepCheckpoint(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Save if it is time and no validation follows: that would change what a resumed run logs."""
-        if not _validates_now(trainer):
+        if not (trainer.val_dataloaders and ends_validation_interval(trainer)):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -46,9 +48,3 @@ class StepCheckpoint(ModelCheckpoint):
         if trainer.global_step % self._every_n_train_steps:
             assert self.dirpath is not None
             trainer.save_checkpoint(Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}.ckpt")
-
-
-def _validates_now(trainer: lightning.Trainer) -> bool:
-    """Whether a validation follows the training batch that has just ended."""
-    interval = trainer.val_check_batch if trainer.val_dataloaders else None  # none: data.valid=null
-    return interval is not None and trainer.global_step % interval == 0

@@ -14,6 +14,12 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Schedule = Callable[[int], float]
 
 
+def ends_validation_interval(trainer: lightning.Trainer) -> bool:
+    """Whether a validation follows the step that has just been taken, or would if there were data for it."""
+    interval = trainer.val_check_batch
+    return interval is not None and interval > 0 and trainer.global_step % interval == 0
+
+
 class StepTraining(lightning.LightningModule):
     """A training whose every draw and learning rate is a function of the seed and `global_step`.
 

@@ -7,6 +7,7 @@ import torch
 
 from encodec_lab.bitstream import v0, v1_layout
 from encodec_lab.bitstream.byte_source import ByteSource, ReadableBytes, brief
+from encodec_lab.bitstream.record_order import read_in_order
 from encodec_lab.bitstream.stream_reader import read_known_version
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.registry import PUBLISHED_CONFIGS
@@ -110,19 +111,15 @@ def _inspect_v1(source: ByteSource) -> StreamInfo:
     header, seed = v1_layout.read_header(source)
     num_records = num_samples = source_samples = 0
     damage = None
-    order = v1_layout.RecordOrder(seed)
+
+    def skip(head: v1_layout.RecordHead, head_bytes: bytes) -> tuple[None, bytes]:
+        return None, v1_layout.skip_payload(source, head, head_bytes, seed)
+
     try:
-        while True:
-            head, head_bytes = v1_layout.read_record_head(source, seed, header.record_samples)
-            order.expect(head)
-            order.add(v1_layout.skip_payload(source, head, head_bytes, seed))
+        for head, _ in read_in_order(source, seed, header.record_samples, skip):
             num_records += 1
             num_samples += head.num_samples
             source_samples = head.source_samples
-            if head.is_last:
-                break
-        if source.at_most(1):
-            raise EcdcError("the stream goes on after its last record")
     except EcdcError as error:
         damage = str(error)
     _read_to_end(source)
