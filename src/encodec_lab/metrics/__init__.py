@@ -6,5 +6,6 @@ from encodec_lab.metrics.not_scored import NotScored
 from encodec_lab.metrics.pesq import pesq
 from encodec_lab.metrics.si_snr import si_snr
 from encodec_lab.metrics.stoi import stoi
+from encodec_lab.metrics.visqol import visqol
 
-__all__ = ["Audio", "Metric", "NotScored", "mel_distance", "pesq", "si_snr", "stoi"]
+__all__ = ["Audio", "Metric", "NotScored", "mel_distance", "pesq", "si_snr", "stoi", "visqol"]

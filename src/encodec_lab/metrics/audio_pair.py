@@ -16,16 +16,18 @@ Metric = Callable[[Audio, Audio, int], float]
 SILENCE_RMS = 1e-8
 
 
-def checked_pair(reference: Audio, degraded: Audio, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
-    """Both signals as [C, T] float64 on the CPU; `NotScored` unless finite and of one shape, `[T]` or `[C, T]`."""
+def checked_pair(
+    reference: Audio, degraded: Audio, sample_rate_hz: int, same_shape: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Both signals as [C, T] float64 on the CPU; `NotScored` unless finite, `[T]` or `[C, T]`, and of one shape."""
     if isinstance(sample_rate_hz, bool) or not (sample_rate_hz > 0 and sample_rate_hz % 1 == 0):
         raise NotScored(f"the sample rate must be a positive whole number of Hz, got {sample_rate_hz!r}")
     first, second = _as_channels(reference, "reference"), _as_channels(degraded, "degraded")
-    if first.shape[0] != second.shape[0]:
+    if same_shape and first.shape[0] != second.shape[0]:
         raise NotScored(
             f"unequal channels: the reference has {first.shape[0]}, the degraded {second.shape[0]}"
         )
-    if first.shape[1] != second.shape[1]:
+    if same_shape and first.shape[1] != second.shape[1]:
         raise NotScored(
             f"unequal lengths: the reference has {first.shape[1]} samples, the degraded {second.shape[1]}"
         )
@@ -33,11 +35,11 @@ def checked_pair(reference: Audio, degraded: Audio, sample_rate_hz: int) -> tupl
 
 
 def mono_pair(
-    reference: Audio, degraded: Audio, sample_rate_hz: int, least_s: float
+    reference: Audio, degraded: Audio, sample_rate_hz: int, least_s: float, same_shape: bool = True
 ) -> tuple[Tensor, Tensor]:
     """The mean over channels of both signals, [T] float64; `NotScored` if silent or shorter than `least_s`."""
-    first, second = checked_pair(reference, degraded, sample_rate_hz)
-    duration_s = first.shape[1] / sample_rate_hz
+    first, second = checked_pair(reference, degraded, sample_rate_hz, same_shape)
+    duration_s = min(first.shape[1], second.shape[1]) / sample_rate_hz
     if duration_s < least_s:
         raise NotScored(f"too short: {duration_s:.3f} s of audio, at least {least_s} s are needed")
     mixes = first.mean(dim=0), second.mean(dim=0)
