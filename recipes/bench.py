@@ -1,5 +1,6 @@
 """Real-time factors of the two published architectures beside the reference's, on one thread: python recipes/bench.py.
 
+First the codecs alone, then entropy coding with a language model of the paper's size, alone and as part of compression.
 Random weights; the reference package is read from .venv/reference, where `make test` puts it, and left out otherwise.
 """
 
@@ -11,30 +12,39 @@ import torch
 
 from encodec_lab import EncodecModel
 from encodec_lab.evaluation.speed import measure_in_turns
+from encodec_lab.evaluation.speed_lm import Comparison, compare_language_model_coding
 
 REFERENCE = Path(__file__).parents[1] / ".venv/reference"
 
 
 def main() -> None:
-    """Print a line for each architecture; EnCodec's table 5 has 9.8 / 10.4 and 6.8 / 5.1 on a laptop of 2019."""
+    """Print a line for each measurement; EnCodec's table 5 has 9.8 / 10.4 and 6.8 / 5.1 on a laptop of 2019."""
     torch.set_num_threads(1)
-    print(
-        "6 kbps, 10 s of audio, one thread, medians of 5: seconds of audio per second (ratio to the reference)"
-    )
-    has_reference = (REFERENCE / "encodec").is_dir()
-    if has_reference:
+    print("6 kbps, one thread, medians: seconds of audio per second of work (ratio to the reference)")
+    reference = None
+    if (REFERENCE / "encodec").is_dir():
         sys.path.append(str(REFERENCE))
+        reference = importlib.import_module("encodec")
     for name in ("encodec_model_24khz", "encodec_model_48khz"):
-        codecs = [getattr(EncodecModel, name)(pretrained=False)]
-        if has_reference:
-            codecs.append(getattr(importlib.import_module("encodec").EncodecModel, name)(pretrained=False))
+        packages = [EncodecModel] if reference is None else [EncodecModel, reference.EncodecModel]
+        codecs = [getattr(package, name)(pretrained=False) for package in packages]
         for codec in codecs:
             codec.set_target_bandwidth(6.0)
         factors = measure_in_turns(codecs, duration_s=10.0, num_repeats=5)
-        ours, theirs = factors[0], factors[-1]
-        ratios = (ours.encode / theirs.encode, ours.decode / theirs.decode)
-        shown = [f" ({ratio:.2f} x)" if has_reference else " (no reference here)" for ratio in ratios]
-        print(f"{name}: encode {ours.encode:.1f}{shown[0]}, decode {ours.decode:.1f}{shown[1]}")
+        report(name, Comparison("10 s of noise", factors[0], factors[1] if reference else None))
+        for comparison in compare_language_model_coding(codecs[0], reference):
+            report(name, comparison)
+
+
+def report(name: str, comparison: Comparison) -> None:
+    """Print our factors, and their ratios to the reference's if there are any."""
+    what, ours, theirs = comparison
+    shown = [" (no reference here)"] * 2
+    if theirs is not None:
+        shown = [f" ({ours.encode / theirs.encode:.2f} x)", f" ({ours.decode / theirs.decode:.2f} x)"]
+    print(
+        f"{name}, {what}: encode {ours.encode:.1f}{shown[0]}, decode {ours.decode:.1f}{shown[1]}", flush=True
+    )
 
 
 if __name__ == "__main__":

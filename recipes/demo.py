@@ -41,8 +41,8 @@ def main() -> None:
     run("encodec", "--model", OUT / "codec", "-b", kbps, "--lm", CLIP, OUT / "compressed_lm.ecdc")
     run("encodec", "--model", OUT / "codec", OUT / "compressed_lm.ecdc", OUT / "decompressed.wav")
     facts = {"training": f"{training_s / 60:.1f} min on {os.cpu_count()} CPU cores, on carried clips"}
-    logged, heard = OUT / "train/metrics.csv", list_audio(AUDIO / "train")
-    rows = report_on_codec(model, list_audio(AUDIO / "test"), OUT, "The demo codec", facts, logged, heard)
+    heard, test, logged = list_audio(AUDIO / "train"), list_audio(AUDIO / "test"), OUT / "train/metrics.csv"
+    rows = report_on_codec(model, test, OUT, "The demo codec", facts, logged, heard, num_workers=2)
     print(f"""{format_summaries(summarise(rows))}
 
 Trained a codec in {training_s:.0f} s, and sent {CLIP.name}, which it had not heard, through {kbps} kbps:

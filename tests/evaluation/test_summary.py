@@ -1,16 +1,28 @@
 """Means, intervals and counts of what was not scored."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from encodec_lab.evaluation.evaluation_rows import EvaluationRow
 from encodec_lab.evaluation.scored_metrics import SI_SNR, STOI
-from encodec_lab.evaluation.summary import ALL_DOMAINS, bootstrap_interval, format_summaries, summarise
+from encodec_lab.evaluation.summary import (
+    ALL_DOMAINS,
+    bootstrap_interval,
+    format_summaries,
+    summarise,
+    write_summaries,
+)
 
 
-def _row(domain: str, kbps: float, score: float | None, duration_s: float = 1.0) -> EvaluationRow:
+def _row(
+    domain: str, kbps: float | None, score: float | None, duration_s: float = 1.0, system: str = "codec"
+) -> EvaluationRow:
     scores = {} if score is None else {"si_snr_db": score}
-    return EvaluationRow("a", domain, kbps, kbps + 0.1 * duration_s, duration_s, scores, {})
+    true_kbps = None if kbps is None else kbps + 0.1 * duration_s
+    return EvaluationRow(system, "a", domain, kbps, true_kbps, duration_s, 24_000, scores, {})
 
 
 def test_mean_by_domain_and_bandwidth_and_over_all_domains() -> None:
@@ -23,6 +35,24 @@ def test_mean_by_domain_and_bandwidth_and_over_all_domains() -> None:
         (ALL_DOMAINS, 3): 0,
         (ALL_DOMAINS, 6): 4,
     }
+
+
+def test_systems_are_apart_in_the_order_of_their_rows_and_anchors_have_no_rate(tmp_path: Path) -> None:
+    rows = [_row("speech", kbps, score, system=name) for name, kbps, score in
+            (("z", 6, 1), ("low-pass", None, 2), ("a", 12, 3), ("a", 6, 4), ("z", 6, 5))]  # fmt: skip
+    summaries = summarise(rows, (SI_SNR,))
+    assert [(one.system, one.bandwidth_kbps, one.mean) for one in summaries] == [
+        ("z", 6, 3),
+        ("low-pass", None, 2),
+        ("a", 6, 4),
+        ("a", 12, 3),
+    ]
+    assert summaries[1].true_kbps is None
+    write_summaries(tmp_path / "summary.csv", summaries)
+    with open(tmp_path / "summary.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["mean"] for line in lines] == ["3.0", "2.0", "4.0", "3.0"]
+    assert (lines[1]["bandwidth_kbps"], lines[1]["num_scored"], lines[1]["low"]) == ("", "1", "")
 
 
 def test_one_domain_has_no_summary_over_all() -> None:
@@ -65,9 +95,14 @@ def test_impossible_intervals() -> None:
 
 
 def test_text_for_a_terminal() -> None:
-    rows = [_row("speech", 6, 1.0), _row("speech", 12, None)]
+    rows = [
+        _row("speech", 6, 1.0),
+        _row("speech", 12, None),
+        _row("speech", None, 2, system="low-pass 7 kHz"),
+    ]
     assert format_summaries(summarise(rows, (SI_SNR,)), (SI_SNR,)).splitlines() == [
-        "domain        kbps        SI-SNR",
-        "speech           6          1.00",
-        "speech          12             -",
+        "domain      system            kbps    true        SI-SNR",
+        "speech      codec                6    6.10          1.00",
+        "speech      codec               12   12.10             -",
+        "speech      low-pass 7 kHz       -       -          2.00",
     ]

@@ -8,6 +8,7 @@ import pytest
 from encodec_lab.evaluation.svg_plots import (
     HEIGHT,
     WIDTH,
+    Level,
     Line,
     bar_chart,
     line_chart,
@@ -79,3 +80,27 @@ def test_ticks_are_round_and_within() -> None:
     assert log_ticks(0.5, 30) == [0.5, 1, 2, 5, 10, 20]
     assert log_ticks(1.1, 3.2) == [1.5, 2, 2.5, 3]
     assert log_ticks(1e-5, 1e3) == pytest.approx([10.0**exponent for exponent in range(-5, 4)])
+
+
+def test_levels_are_broken_lines_at_their_height() -> None:
+    html = line_chart(
+        [Line("a", [1, 2], [1.0, 3.0], markers=True)], "x", "y", levels=[Level("anchor", 3.0, (2.0, 8.0))]
+    )
+    svg = ElementTree.fromstring(html[html.index("<svg") :])
+    (level,) = [node for node in svg.iter("path") if "level" in node.get("class", "")]
+    height_px = float(re.match(r"M\d+ ([\d.]+)H", level.get("d", ""))[1])
+    points = _circles(html)
+    assert height_px == points[1][1]
+    assert points[0][1] < HEIGHT / 1.1  # the interval's end is within the chart
+    assert re.findall(r"<title>(.*?)</title>", html)[0] == "anchor: 3 [2, 8]"
+    assert re.findall(r'<li class="(colour\d) (.*?)"', html) == [("colour0", ""), ("colour1", "level")]
+
+
+def test_lines_keep_their_colour_and_have_shapes_of_their_own() -> None:
+    lines = [Line(name, [1, 2], [1.0, 2.0], markers=True) for name in "abcd"]
+    lines[1] = Line("b", [], [])
+    html = line_chart(lines, "x", "y")
+    assert re.findall(r'<g class="(colour\d)"', html) == ["colour0", "colour2", "colour3"]
+    assert re.findall(r'<li class="colour\d ?"><i></i>(.)', html) == ["a", "c", "d"]
+    assert html.count("<circle") == 2
+    assert {len(points.split()) for points in re.findall(r'<polygon points="(.*?)"', html)} == {3, 4}

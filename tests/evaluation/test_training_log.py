@@ -71,8 +71,9 @@ def test_logarithmic_charts_leave_out_what_has_no_logarithm() -> None:
 
 
 def test_charts_of_a_codec_find_what_its_training_logs() -> None:
-    """The names are those of `training/codec_module.py`, `training/validation.py` and `training/usage_counter.py`."""
-    names = ["valid/si_snr_db/6kbps", "valid/mel_distance/6kbps", "train/mel", "train/discriminator"]
+    """The names are those of `codec_module.py`, `validation.py`, `slow_scores.py` and `usage_counter.py`."""
+    names = [f"valid/{metric}/6kbps" for metric in ("si_snr_db", "mel_distance", "pesq", "stoi")]
+    names += ["train/mel", "train/discriminator"]
     names += ["balancer/ratio/mel", "train/gradient_norm", "codebook/used/00", "codebook/perplexity/00"]
     records = [(1, dict.fromkeys(names, 1.0))]
     assert all(len(curves_of(plan, records)) == 1 for plan in CODEC_CHARTS)

@@ -1,6 +1,9 @@
-"""Files through a codec's real bitstream at each bandwidth, scored against the originals."""
+"""Files through systems at each bandwidth, scored against the originals: the one path of every evaluation."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -8,10 +11,131 @@ from torch import Tensor
 from encodec_lab.data.converted_audio import read_converted
 from encodec_lab.evaluation.domain import domain_of
 from encodec_lab.evaluation.evaluation_rows import EvaluationRow
+from encodec_lab.evaluation.progress import OnProgress
+from encodec_lab.evaluation.row_keys import file_identity, row_key
+from encodec_lab.evaluation.row_store import RowStore
 from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric
-from encodec_lab.evaluation.transmission import transmit
+from encodec_lab.evaluation.transmission import CodecSystem, System
+from encodec_lab.evaluation.worker_pool import LostJob, run_jobs
 from encodec_lab.metrics import NotScored
 from encodec_lab.models.encodec import EncodecModel
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A system, and the form of the originals that it is given and compared with."""
+
+    system: System
+    sample_rate_hz: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be evaluated: a file, or if `system` is not empty, a file through that system."""
+
+    file: str
+    system: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of evaluating.
+
+    Attributes:
+        rows: by file, then contender, then bandwidth.
+        failures: what is not among them.
+        num_new: how many rows had anything computed, rather than all of it taken from the store.
+    """
+
+    rows: list[EvaluationRow]
+    failures: list[Failure]
+    num_new: int
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One system at one bandwidth, to be scored by these metrics."""
+
+    contender: int
+    bandwidth_kbps: float | None
+    metrics: tuple[str, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class _FileJob:
+    """One file through all that it has not been through."""
+
+    path: Path
+    trials: tuple[_Trial, ...]
+
+
+_Setting = tuple[Sequence[Contender], Sequence[ScoredMetric]]
+
+
+def evaluate(
+    contenders: Sequence[Contender],
+    paths: Sequence[str | Path],
+    metrics: Sequence[ScoredMetric] = METRICS,
+    store: RowStore | None = None,
+    num_workers: int = 0,
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Send every file through every system at each of its bandwidths, and score what comes out.
+
+    Args:
+        contenders: the systems.
+        paths: audio files; each is resampled and mixed to the form that a system takes, and compared in that form.
+        metrics: what to score.
+        store: takes rows as they are made, and gives those that it has.
+        num_workers: processes to share the files among; 0 does all here.
+        on_progress: called after each condition.
+
+    Raises:
+        ValueError: no systems, no files, or none that could be evaluated.
+    """
+    if not contenders or not paths:
+        raise ValueError(f"there is no {'file' if contenders else 'system'} to evaluate")
+    store = store or RowStore(None)
+    files, failures = [Path(path) for path in paths], []
+    planned: list[_FileJob] = []
+    for path in files:
+        try:
+            planned.append(_FileJob(path, tuple(_trials(path, contenders, metrics, store))))
+        except OSError as error:
+            failures.append(Failure(str(path), "", f"{error.strerror or error}"))
+    jobs = [
+        _FileJob(job.path, todo)
+        for job in planned
+        if (todo := tuple(one for one in job.trials if one.metrics))
+    ]
+    num_all, num_new = sum(len(job.trials) for job in planned), sum(len(job.trials) for job in jobs)
+    num_done = num_all - num_new
+    setting: _Setting = (contenders, metrics)
+    with closing(run_jobs(_evaluate_file, setting, jobs, min(num_workers, len(jobs)))) as results:
+        for result in results:
+            if isinstance(result, LostJob):
+                failures.append(Failure(str(result.job.path), "", result.reason))
+            elif isinstance(result, Failure):
+                failures.append(result)
+            else:
+                store.add(*result)
+                num_done += 1
+                if on_progress is not None:
+                    on_progress(num_done, num_all, result[1].file)
+    wanted = [metric.name for metric in metrics]
+    rows = [
+        _as_asked(store[trial.key], job.path, contenders[trial.contender], wanted)
+        for job in planned
+        for trial in job.trials
+        if not store.missing(trial.key, wanted)
+    ]
+    if not rows:
+        first = failures[0]
+        raise ValueError(f"none of {len(files)} files could be evaluated; {first.file}: {first.reason}")
+    return Evaluation(rows, failures, num_new)
 
 
 def evaluate_codec(
@@ -19,57 +143,84 @@ def evaluate_codec(
     paths: Sequence[str | Path],
     bandwidths: Sequence[float] | None = None,
     metrics: Sequence[ScoredMetric] = METRICS,
-    on_row: Callable[[EvaluationRow], None] | None = None,
 ) -> list[EvaluationRow]:
-    """Compress, decompress and score every file at every bandwidth.
-
-    Files are resampled and mixed to the model's rate and channels first, and scored at that rate.
-
-    Args:
-        model: in evaluation mode; its bandwidth is as before afterwards.
-        paths: audio files.
-        bandwidths: in kbps, all that the model supports by default.
-        metrics: what to score.
-        on_row: called with each row as it is ready, say to show progress.
+    """The rows of `evaluate` for one codec, in evaluation mode, at its bandwidths or some of them.
 
     Raises:
-        ValueError: no files, a file that is not audio, or a bandwidth that the model does not support.
+        ValueError: as `evaluate` and `CodecSystem`.
     """
-    if not paths:
-        raise ValueError("there is no file to evaluate")
-    chosen = list(model.target_bandwidths if bandwidths is None else bandwidths)
-    for bandwidth_kbps in chosen:
-        model.num_codebooks_for(bandwidth_kbps)
-    rows = []
-    for path in paths:
-        reference = read_converted(path, model.sample_rate, model.channels)
-        for bandwidth_kbps in chosen:
-            rows.append(_evaluate_once(model, path, reference, bandwidth_kbps, metrics))
-            if on_row is not None:
-                on_row(rows[-1])
-    return rows
+    contender = Contender(CodecSystem(model, bandwidths), model.sample_rate, model.channels)
+    return evaluate([contender], paths, metrics).rows
+
+
+def _trials(
+    path: Path, contenders: Sequence[Contender], metrics: Sequence[ScoredMetric], store: RowStore
+) -> Iterator[_Trial]:
+    file, wanted = file_identity(path), [metric.name for metric in metrics]
+    for index, one in enumerate(contenders):
+        for kbps in one.system.bandwidths:
+            key = row_key(file, one.system.identity, kbps, one.sample_rate_hz, one.channels)
+            yield _Trial(index, kbps, store.missing(key, wanted), key)
+
+
+def _evaluate_file(setting: _Setting, job: _FileJob) -> Iterator[tuple[str, EvaluationRow] | Failure]:
+    """The rows of one file with their keys, and what failed."""
+    contenders, metrics = setting
+    references: dict[tuple[int, int], Tensor] = {}
+    for trial in job.trials:
+        one = contenders[trial.contender]
+        form = (one.sample_rate_hz, one.channels)
+        try:
+            if form not in references:
+                references[form] = read_converted(job.path, *form)
+        except (ValueError, OSError) as error:
+            yield Failure(str(job.path), "", str(error))
+            return
+        chosen = [metric for metric in metrics if metric.name in trial.metrics]
+        try:
+            row = _evaluate_once(one, job.path, references[form], trial.bandwidth_kbps, chosen)
+        except (ValueError, OSError) as error:
+            yield Failure(str(job.path), one.system.name, str(error))
+        else:
+            yield trial.key, row
 
 
 def _evaluate_once(
-    model: EncodecModel,
-    path: str | Path,
+    contender: Contender,
+    path: Path,
     reference: Tensor,
-    bandwidth_kbps: float,
+    bandwidth_kbps: float | None,
     metrics: Sequence[ScoredMetric],
 ) -> EvaluationRow:
-    transmitted = transmit(model, reference, bandwidth_kbps)
+    rate_hz = contender.sample_rate_hz
+    transmitted = contender.system.transmit(reference, rate_hz, bandwidth_kbps)
     scores, not_scored = {}, {}
     for metric in metrics:
         try:
-            scores[metric.name] = metric.function(reference, transmitted.wav, model.sample_rate)
+            scores[metric.name] = metric.function(reference, transmitted.wav, rate_hz)
         except NotScored as reason:
             not_scored[metric.name] = str(reason)
     return EvaluationRow(
+        system=transmitted.system,
         file=str(path),
         domain=domain_of(path),
         bandwidth_kbps=transmitted.bandwidth_kbps,
         true_kbps=transmitted.true_kbps,
-        duration_s=reference.shape[-1] / model.sample_rate,
+        duration_s=reference.shape[-1] / rate_hz,
+        sample_rate_hz=rate_hz,
         scores=scores,
         not_scored=not_scored,
+        identity=contender.system.identity,
+    )
+
+
+def _as_asked(row: EvaluationRow, path: Path, contender: Contender, metrics: Sequence[str]) -> EvaluationRow:
+    """A row of the store, which may be of another run, with this run's names and metrics."""
+    return dataclasses.replace(
+        row,
+        system=contender.system.name,
+        file=str(path),
+        domain=domain_of(path),
+        scores={name: row.scores[name] for name in metrics if name in row.scores},
+        not_scored={name: row.not_scored[name] for name in metrics if name in row.not_scored},
     )

@@ -1,23 +1,25 @@
-"""Examples to listen to and look at: an original and what each bandwidth makes of it, as parts of a page."""
+"""Examples to listen to and look at: an original and what each system makes of it, as parts of a page."""
 
 import base64
+import contextlib
+import dataclasses
+import hashlib
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 
 import soundfile
 from torch import Tensor
+from torch.nn import functional
 
-from encodec_lab.data.converted_audio import read_converted
-from encodec_lab.evaluation.domain import domain_of
-from encodec_lab.evaluation.spectrogram_image import Levels, mel_position, mel_spectrogram_db, spectrogram_png
-from encodec_lab.evaluation.transmission import Transmitted, transmit
+from encodec_lab.evaluation.spectrogram_image import mel_position, mel_spectrogram_db, spectrogram_png
+from encodec_lab.evaluation.transmission import Transmitted
 from encodec_lab.metrics import NotScored, si_snr
-from encodec_lab.models.encodec import EncodecModel
 
 LONGEST_S = 8.0
+_MOST_ROUNDING_SAMPLES = 16
 _TICKS_HZ = (500, 1000, 2000, 4000, 8000, 16000)
 
 
@@ -30,7 +32,8 @@ class ListeningExample:
         domain: see `domain_of`.
         sample_rate_hz: of all versions.
         original: [C, T].
-        decoded: ascending in bandwidth.
+        decoded: by system and ascending in bandwidth, in time with the original, and as long but for what rounding
+            adds or takes when a sample rate is converted.
     """
 
     name: str
@@ -40,62 +43,95 @@ class ListeningExample:
     decoded: Sequence[Transmitted]
 
 
-def make_listening_examples(model: EncodecModel, paths: Sequence[str | Path]) -> list[ListeningExample]:
-    """Send the first 8 s of each file through the bitstream at every bandwidth of the model."""
-    examples = []
-    for path in paths:
-        wav = read_converted(path, model.sample_rate, model.channels)
-        original = wav[:, : int(LONGEST_S * model.sample_rate)]
-        decoded = [transmit(model, original, kbps) for kbps in model.target_bandwidths]
-        examples.append(
-            ListeningExample(Path(path).name, domain_of(path), model.sample_rate, original, decoded)
-        )
-    return examples
+def version_name(version: Transmitted) -> str:
+    """Such as "opus 12 kbps", or the system alone for an anchor."""
+    kbps = "" if version.bandwidth_kbps is None else f" {version.bandwidth_kbps:g} kbps"
+    return version.system + kbps
 
 
 def example_html(example: ListeningExample) -> str:
-    """An `<article>` with a spectrogram and a player for each version; sound and images are in the text itself."""
-    top_db = float(_levels(example, example.original).max())
-    figures = [_version_html(example, "Original", "", example.original, top_db)]
-    for version in example.decoded:
-        try:
-            quality = f", SI-SNR {si_snr(example.original, version.wav, example.sample_rate_hz):.1f} dB"
-        except NotScored:
-            quality = ""
-        detail = f"{version.true_kbps:.2f} kbps in the file{quality}".replace("-", "\N{MINUS SIGN}").replace(
-            "SI\N{MINUS SIGN}SNR", "SI-SNR"
-        )
-        figures.append(
-            _version_html(example, f"{version.bandwidth_kbps:g} kbps", detail, version.wav, top_db)
-        )
+    """An `<article>` with a button and a spectrogram for each version; the sound is in `listening_payload`."""
+    top_db = float(mel_spectrogram_db(example.original, example.sample_rate_hz).max())
+    figures = [
+        _version_html(example, index, version, top_db) for index, version in enumerate(_versions(example))
+    ]
     title = f"{escape(example.name)} <span>{escape(example.domain)}</span>"
     return (
         f'<article class="example"><h3>{title}</h3><div class="versions">{"".join(figures)}</div></article>'
     )
 
 
-def flac_data_uri(wav: Tensor, sample_rate_hz: int) -> str:
-    """[C, T] as a 16-bit FLAC file in a data URI; samples beyond full scale are clipped."""
+def listening_payload(examples: Sequence[ListeningExample]) -> str:
+    """A `<script>` of JSON with the sound of all versions, the original first, for the page's own scripts to read.
+
+    Its `id` tells this page's kept ratings from another's.
+    """
+    if not examples:
+        return ""
+    described = [
+        {
+            "name": example.name,
+            "domain": example.domain,
+            "sample_rate_hz": example.sample_rate_hz,
+            "duration_s": example.original.shape[-1] / example.sample_rate_hz,
+            "versions": [
+                {
+                    "name": version_name(version),
+                    "system": version.system,
+                    "bandwidth_kbps": version.bandwidth_kbps,
+                    "true_kbps": version.true_kbps,
+                    "flac": flac_base64(version.wav, example.sample_rate_hz),
+                }
+                for version in _versions(example)
+            ],
+        }
+        for example in examples
+    ]
+    identity = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
+    text = json.dumps({"id": identity, "examples": described}).replace("<", "\\u003c")
+    return f'<script type="application/json" id="listening">{text}</script>'
+
+
+def flac_base64(wav: Tensor, sample_rate_hz: int) -> str:
+    """[C, T] as a 16-bit FLAC file in base64; samples beyond full scale are clipped."""
     buffer = io.BytesIO()
     samples = wav.detach().cpu().clamp(-1, 1).T.numpy()
     soundfile.write(buffer, samples, sample_rate_hz, format="FLAC", subtype="PCM_16")
-    return "data:audio/flac;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _version_html(example: ListeningExample, title: str, detail: str, wav: Tensor, top_db: float) -> str:
-    png = spectrogram_png(_levels(example, wav), top_db)
-    name = f"{example.name}, {title}"
+def _versions(example: ListeningExample) -> list[Transmitted]:
+    """The original first, and all as long as that."""
+    length = example.original.shape[-1]
+    versions = [Transmitted("original", None, None, example.original)]
+    for version in example.decoded:
+        missing = length - version.wav.shape[-1]
+        assert abs(missing) <= _MOST_ROUNDING_SAMPLES, f"{version_name(version)} is {missing} samples short"
+        versions.append(dataclasses.replace(version, wav=functional.pad(version.wav, (0, missing))))
+    return versions
+
+
+def _version_html(example: ListeningExample, index: int, version: Transmitted, top_db: float) -> str:
+    name = version_name(version)
+    png = spectrogram_png(mel_spectrogram_db(version.wav, example.sample_rate_hz), top_db)
+    key = f"<kbd>{index}</kbd> " if index < 10 else ""
+    detail = _detail(example, version) if index > 0 else ""
     return (
-        f"<figure><figcaption><b>{escape(title)}</b> <span>{escape(detail)}</span></figcaption>"
-        f'<div class="spectrogram"><img alt="Mel spectrogram of {escape(name)}" '
-        f'src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">{_frequency_ticks(example.sample_rate_hz)}</div>'
-        f'<audio controls preload="metadata" aria-label="{escape(name)}" '
-        f'src="{flac_data_uri(wav, example.sample_rate_hz)}"></audio></figure>'
+        f'<figure><figcaption><button type="button" class="version">{key}{escape(name)}</button> '
+        f"<span>{escape(detail)}</span></figcaption>"
+        f'<div class="spectrogram"><img alt="Mel spectrogram of {escape(f"{example.name}, {name}")}" '
+        f'src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
+        f"{_frequency_ticks(example.sample_rate_hz)}</div></figure>"
     )
 
 
-def _levels(example: ListeningExample, wav: Tensor) -> Levels:
-    return mel_spectrogram_db(wav, example.sample_rate_hz)
+def _detail(example: ListeningExample, version: Transmitted) -> str:
+    """The rate, if it has one, and the quality, if it can be scored."""
+    parts = [] if version.true_kbps is None else [f"{version.true_kbps:.2f} kbps in the file"]
+    with contextlib.suppress(NotScored):
+        level_db = si_snr(example.original, version.wav, example.sample_rate_hz)
+        parts.append("SI-SNR " + f"{level_db:.1f} dB".replace("-", "\N{MINUS SIGN}"))
+    return ", ".join(parts)
 
 
 def _frequency_ticks(sample_rate_hz: int) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from encodec_lab.metrics import Metric, mel_distance, pesq, si_snr, stoi
+from encodec_lab.metrics import Metric, mel_distance, pesq, si_snr, stoi, visqol
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,18 @@ PESQ = ScoredMetric(
 STOI = ScoredMetric(
     "stoi", "STOI", "", stoi, True, 3, "Intelligibility of the mono mix, up to 1; made for speech."
 )
+VISQOL = ScoredMetric(
+    "visqol",
+    "ViSQOL",
+    "MOS-LQO",
+    visqol,
+    True,
+    2,
+    "ViSQOL in audio mode of the mono mix at 48 kHz, 1 to 4.73; made for music and speech.",
+)
 
 METRICS = (SI_SNR, MEL_DISTANCE, PESQ, STOI)
+# ViSQOL takes about half a second of one core for ten seconds of audio.
+METRICS_WITH_VISQOL = (*METRICS, VISQOL)
 # Those of every validation in training: quick, and at home with any kind of audio.
 VALIDATION_METRICS = (SI_SNR, MEL_DISTANCE)

@@ -1,10 +1,11 @@
 """How fast a codec is: multiples of real time, and ratios to another codec in paired runs."""
 
+import functools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -27,26 +28,51 @@ class RealTimeFactors:
     decode: float
 
 
-@torch.no_grad()
-def measure_in_turns(codecs: list[Codec], duration_s: float, num_repeats: int) -> list[RealTimeFactors]:
-    """Medians of `num_repeats` runs over noise of the given duration, after one that is not counted.
+class RoundTrip(NamedTuple):
+    """Work on some audio, and the way back.
 
-    Each codec works at the bandwidth that it is set to. They take turns, so that a machine whose speed drifts is unjust
-    to none.
+    Attributes:
+        duration_s: of the audio.
+        encode: the work.
+        decode: what takes what `encode` gives.
     """
-    durations: list[tuple[list[float], list[float]]] = [([], []) for _ in codecs]
+
+    duration_s: float
+    encode: Callable[[], Any]
+    decode: Callable[[Any], Any]
+
+
+@torch.no_grad()
+def measure_round_trips(trips: Sequence[RoundTrip], num_repeats: int) -> list[RealTimeFactors]:
+    """Medians of `num_repeats` runs, after one that is not counted.
+
+    They take turns, so that a machine whose speed drifts is unjust to none.
+    """
+    durations: list[tuple[list[float], list[float]]] = [([], []) for _ in trips]
     for repeat in range(num_repeats + 1):
-        for codec, (encoding, decoding) in zip(codecs, durations, strict=True):
-            wav = _noise(codec, duration_s)
-            frames, encode_s = _timed(lambda codec=codec, wav=wav: codec.encode(wav))  # type: ignore[misc]
-            _, decode_s = _timed(lambda codec=codec, frames=frames: codec.decode(frames))  # type: ignore[misc]
+        for trip, (encoding, decoding) in zip(trips, durations, strict=True):
+            data, encode_s = _timed(trip.encode)
+            _, decode_s = _timed(functools.partial(trip.decode, data))
             if repeat:
                 encoding.append(encode_s)
                 decoding.append(decode_s)
     return [
-        RealTimeFactors(duration_s / statistics.median(encoding), duration_s / statistics.median(decoding))
-        for encoding, decoding in durations
+        RealTimeFactors(
+            trip.duration_s / statistics.median(encoding), trip.duration_s / statistics.median(decoding)
+        )
+        for trip, (encoding, decoding) in zip(trips, durations, strict=True)
     ]
+
+
+def measure_in_turns(codecs: Sequence[Codec], duration_s: float, num_repeats: int) -> list[RealTimeFactors]:
+    """`measure_round_trips` of codecs over noise of the given duration, each at the bandwidth that it is set to."""
+    return measure_round_trips(
+        [
+            RoundTrip(duration_s, functools.partial(codec.encode, _noise(codec, duration_s)), codec.decode)
+            for codec in codecs
+        ],
+        num_repeats,
+    )
 
 
 def _noise(codec: Codec, duration_s: float) -> torch.Tensor:

@@ -8,6 +8,13 @@ from html import escape
 WIDTH, HEIGHT = 520, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 42
 NUM_COLOURS = 8
+# In pixels round the point; none for a disc.
+_MARKER_CORNERS: Sequence[Sequence[tuple[float, float]]] = (
+    (),
+    ((-3.3, -3.3), (3.3, -3.3), (3.3, 3.3), (-3.3, 3.3)),
+    ((0, -4.8), (4.8, 0), (0, 4.8), (-4.8, 0)),
+    ((0, -4.4), (4.2, 3.2), (-4.2, 3.2)),
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,21 @@ class Line:
     ys: Sequence[float]
     intervals: Sequence[tuple[float, float]] = ()
     markers: bool = False
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value that holds for every x, drawn as a broken line across the chart.
+
+    Attributes:
+        label: in the legend, after those of the lines.
+        y: the value.
+        interval: (low, high) round it, if known.
+    """
+
+    label: str
+    y: float
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,19 +77,26 @@ def line_chart(
     x_ticks: Sequence[float] | None = None,
     log_x: bool = False,
     log_y: bool = False,
+    levels: Sequence[Level] = (),
 ) -> str:
-    """An SVG, with a legend above for several lines, unless there are more than colours; empty lines are left out."""
-    lines = [line for line in lines if line.xs]
-    if not lines:
+    """An SVG, with a legend above for several lines, unless there are more than colours.
+
+    Empty lines are left out, but keep their colour, so that a line looks alike in charts beside each other.
+    """
+    if not any(line.xs for line in lines):
         return '<p class="empty">No data.</p>'
     xs = [x for line in lines for x in line.xs] + list(x_ticks or ())
     ys = [y for line in lines for y in line.ys]
     ys += [end for line in lines for interval in line.intervals for end in interval]
     x_axis = _padded_axis(xs, _LEFT, WIDTH - _RIGHT, log_x, margin=0.05 if log_x else 0.0)
+    ys += [end for level in levels for end in (level.y, *(level.interval or ()))]
     y_axis = _padded_axis(ys, HEIGHT - _BOTTOM, _TOP, log_y, margin=0.06)
     parts = [_grid(x_axis, y_axis, x_ticks, x_label, y_label)]
-    parts += [_line(line, index, x_axis, y_axis) for index, line in enumerate(lines)]
-    legend = _legend([line.label for line in lines]) if 1 < len(lines) <= NUM_COLOURS else ""
+    parts += [_level(level, len(lines) + index, index, y_axis) for index, level in enumerate(levels)]
+    parts += [_line(line, index, x_axis, y_axis) for index, line in enumerate(lines) if line.xs]
+    entries = [(index, line.label, "") for index, line in enumerate(lines) if line.xs]
+    entries += [(len(lines) + index, level.label, "level") for index, level in enumerate(levels)]
+    legend = _legend(entries) if 1 < len(entries) <= NUM_COLOURS else ""
     return legend + _svg("".join(parts), f"{y_label} over {x_label}")
 
 
@@ -169,14 +198,36 @@ def _line(line: Line, index: int, x_axis: _Axis, y_axis: _Axis) -> str:
         for (x_px, y_px), x, y, interval in zip(points, line.xs, line.ys, intervals, strict=True):
             told = f"{line.label}: {_number(y)} at {_number(x)}"
             told += f" [{_number(interval[0])}, {_number(interval[1])}]" if interval else ""
-            marks += f'<circle cx="{x_px:.1f}" cy="{y_px:.1f}" r="3.6"><title>{escape(told)}</title></circle>'
+            marks += _marker(index, x_px, y_px, told)
     return f'<g class="colour{index % NUM_COLOURS}">{marks}</g>'
 
 
-def _legend(labels: Sequence[str]) -> str:
+def _marker(index: int, x_px: float, y_px: float, told: str) -> str:
+    """A shape as well as a colour for each line: disc, square, diamond, triangle."""
+    title = f"<title>{escape(told)}</title>"
+    corners = _MARKER_CORNERS[index % len(_MARKER_CORNERS)]
+    if not corners:
+        return f'<circle cx="{x_px:.1f}" cy="{y_px:.1f}" r="3.6">{title}</circle>'
+    points = " ".join(f"{x_px + x:.1f},{y_px + y:.1f}" for x, y in corners)
+    return f'<polygon points="{points}">{title}</polygon>'
+
+
+def _level(level: Level, index: int, order: int, y_axis: _Axis) -> str:
+    """The `order` keeps the whiskers of several levels beside each other."""
+    told = f"{level.label}: {_number(level.y)}"
+    marks = f'<path class="line level" d="M{_LEFT} {y_axis(level.y):.1f}H{WIDTH - _RIGHT}"/>'
+    if level.interval:
+        low, high = level.interval
+        told += f" [{_number(low)}, {_number(high)}]"
+        marks += f'<path class="whisker" d="M{_LEFT + 8 + 7 * order} {y_axis(low):.1f}V{y_axis(high):.1f}"/>'
+    return f'<g class="colour{index % NUM_COLOURS}">{marks}<title>{escape(told)}</title></g>'
+
+
+def _legend(entries: Sequence[tuple[int, str, str]]) -> str:
+    """Of (index of the colour, label, class)."""
     items = (
-        f'<li class="colour{index % NUM_COLOURS}"><i></i>{escape(label)}</li>'
-        for index, label in enumerate(labels)
+        f'<li class="colour{index % NUM_COLOURS} {kind}"><i></i>{escape(label)}</li>'
+        for index, label, kind in entries
     )
     return f'<ul class="legend">{"".join(items)}</ul>'
 

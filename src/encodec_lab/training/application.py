@@ -27,10 +27,14 @@ def explains_mistakes(task: Callable[[DictConfig], None]) -> Callable[[DictConfi
     return wrapped
 
 
-def run_application(main: Callable[[], None]) -> None:
-    """Run what `@hydra.main` made; a mistake in the configuration likewise ends with one line and exit code 1."""
+def run_application(main: Callable[[], None], registers: bool = True) -> None:
+    """Run what `@hydra.main` made; a mistake in the configuration likewise ends with one line and exit code 1.
+
+    `registers` makes the published architectures known to Hydra, whereby `model` becomes the name of a group.
+    """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints what it thinks of errors and exits by itself
-    register_configs()
+    if registers:
+        register_configs()
     with _exit_on_mistake():
         main()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from encodec_lab.evaluation.scored_metrics import VALIDATION_METRICS
+from encodec_lab.evaluation.scored_metrics import VALIDATION_METRICS, ScoredMetric
 from encodec_lab.metrics import NotScored
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.modules.distributed import all_reduce_sum_
@@ -49,18 +49,21 @@ def reconstruct_at_every_bandwidth(codec: EncodecModel, wav: Tensor, name: str) 
 class BandwidthScores:
     """Means over clips of every metric at every bandwidth; clips that a metric cannot score are counted instead."""
 
-    def __init__(self, bandwidths: Sequence[float]) -> None:
+    def __init__(
+        self, bandwidths: Sequence[float], metrics: Sequence[ScoredMetric] = VALIDATION_METRICS
+    ) -> None:
         self._bandwidths = list(bandwidths)
+        self._metrics = tuple(metrics)
         self._reset()
 
     def _reset(self) -> None:
         # Per bandwidth and metric: sum of scores, number of scores, number not scored.
-        self._sums = torch.zeros(len(self._bandwidths), len(VALIDATION_METRICS), 3, dtype=torch.float64)
+        self._sums = torch.zeros(len(self._bandwidths), len(self._metrics), 3, dtype=torch.float64)
 
     def add(self, clip: ValidationClip) -> None:
         """Score one clip."""
         for row, kbps in enumerate(self._bandwidths):
-            for column, metric in enumerate(VALIDATION_METRICS):
+            for column, metric in enumerate(self._metrics):
                 try:
                     score = metric.function(clip.original, clip.reconstructions[kbps], clip.sample_rate_hz)
                     self._sums[row, column] += torch.tensor([score, 1.0, 0.0], dtype=torch.float64)
@@ -76,9 +79,16 @@ class BandwidthScores:
             self._sums.to(device, torch.float32 if device.type == "mps" else torch.float64)
         ).cpu()
         self._reset()
-        means = {"valid/not_scored": float(sums[..., 2].sum())}
+        return {"valid/not_scored": float(sums[..., 2].sum()), **self._means(sums)}
+
+    def local_means(self) -> dict[str, float]:
+        """`valid/METRIC/KBPSkbps` over the clips of this rank alone."""
+        return self._means(self._sums)
+
+    def _means(self, sums: Tensor) -> dict[str, float]:
+        means = {}
         for row, kbps in enumerate(self._bandwidths):
-            for column, metric in enumerate(VALIDATION_METRICS):
+            for column, metric in enumerate(self._metrics):
                 total, count, _ = sums[row, column].tolist()
                 if count:
                     means[f"valid/{metric.name}/{kbps:g}kbps"] = total / count
