@@ -66,7 +66,7 @@ def codec_training(kind: type[CodecTraining] = CodecTraining, **changes: Any) ->
     start_networks_(
         settings["codec"],
         settings["discriminator"],
-        signal_preserving_start=True,
+        start="signal_preserving",
         init_from=None,
         discriminator_settings={},
     )

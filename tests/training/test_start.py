@@ -178,3 +178,16 @@ def test_what_cannot_be_started_from(with_adversary, noise_folder, tmp_path, cha
     with pytest.raises(ValueError, match=message):
         train(compose(*overrides(noise_folder, tmp_path / "run", f"init_from={checkpoint}", change)))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_start_that_there_is_not(noise_folder):
+    with pytest.raises(ValueError, match="start=warm: use one of signal_preserving, block_transform, torch"):
+        module_of(noise_folder, "start=warm")
+
+
+def test_a_start_as_a_transform(noise_folder):
+    module = module_of(noise_folder, "start=block_transform", "model.num_lstm_layers=0")
+    wav = 0.1 * torch.randn(1, 1, 3_200)  # a block of 8 samples has 8 coefficients: nothing is left out
+    with torch.no_grad():
+        error = module.codec.decoder(module.codec.encoder(wav)) - wav
+    assert error.square().sum() < 0.03 * wav.square().sum()

@@ -64,7 +64,7 @@ def build_module(
     start_networks_(
         codec,
         discriminator,
-        signal_preserving_start=config.signal_preserving_start,
+        start=config.start,
         init_from=config.init_from if starts_anew else None,
         discriminator_settings=values["discriminator"],
     )

@@ -13,7 +13,10 @@ from encodec_lab.models.config import CodecConfig
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.registry import load_model
 from encodec_lab.modules.initialization import preserve_discriminated_signal_, preserve_signal_
+from encodec_lab.modules.transform_start import start_as_block_transform_
 from encodec_lab.training.trained_codec import TrainedCodec, load_trained_codec
+
+STARTS = ("signal_preserving", "block_transform", "torch")
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +25,7 @@ def start_networks_(
     codec: EncodecModel,
     discriminator: MultiScaleStftDiscriminator | None,
     *,
-    signal_preserving_start: bool,
+    start: str,
     init_from: str | None,
     discriminator_settings: Mapping[str, Any],
 ) -> None:
@@ -31,29 +34,35 @@ def start_networks_(
     Args:
         codec: with the weights that torch drew.
         discriminator: likewise.
-        signal_preserving_start: draw weights anew, by `modules.initialization`; false leaves torch's.
+        start: how weights are drawn, one of `STARTS`: by `modules.initialization`, the codec's by
+            `modules.transform_start`, or as torch has drawn them.
         init_from: a checkpoint of `train.py`, of which the averaged weights are taken, or anything else that
             `load_model` takes; None starts at random. The discriminator takes a checkpoint's weights too, if its
             settings are those of the earlier run, and else starts at random.
         discriminator_settings: the node that `discriminator` was built from.
 
     Raises:
-        ValueError: `init_from` cannot be read, or holds a codec of another architecture.
+        ValueError: `init_from` cannot be read, or holds a codec of another architecture; or there is no such start, or
+            not for this architecture.
     """
+    if start not in STARTS:
+        raise ValueError(f"start={start}: use one of {', '.join(STARTS)}")
     trained = None
     if init_from is not None:
         try:
             trained = _start_from_(codec, init_from)
         except ValueError as error:
             raise ValueError(f"init_from={init_from}: {error}") from error
-    elif signal_preserving_start:
+    elif start == "block_transform":
+        start_as_block_transform_(codec.encoder, codec.decoder)
+    elif start == "signal_preserving":
         preserve_signal_(codec)
     if discriminator is None:
         return
     if trained and trained.discriminator and trained.run_config["discriminator"] == discriminator_settings:
         discriminator.load_state_dict(trained.discriminator)
         _log.info("the discriminator, too, starts from %s", init_from)
-    elif signal_preserving_start:
+    elif start != "torch":
         preserve_discriminated_signal_(discriminator, discriminator.leaky_relu_slope)
 
 
