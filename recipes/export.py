@@ -2,6 +2,7 @@
 
 python recipes/export.py checkpoint=RUN/checkpoints/last.ckpt output=FOLDER [name=NAME] [format=transformers]
 python recipes/export.py codec=NAME_OR_PATH output=FOLDER format=onnx [bandwidth=KBPS]
+python recipes/export.py codec=encodec_24khz name=NAME output=FOLDER lm=true
 """
 
 import hydra
@@ -22,8 +23,12 @@ def main(config: DictConfig) -> None:
     if (checkpoint is None) == (codec is None):
         raise ValueError("give one of checkpoint=FILE, of train.py, and codec=NAME_OR_PATH, to convert")
     options = {key: values[key] for key in ("format", "name", "bandwidth")}
+    if values["lm"] and codec is None:
+        raise ValueError(
+            "lm=true is for codec=NAME_OR_PATH; recipes/train_lm.py trains one for a codec of yours"
+        )
     if codec is not None:
-        what = f"converted {convert_model(codec, output, **options).name}"
+        what = f"converted {convert_model(codec, output, lm=values['lm'], **options).name}"
     else:
         trained = export_checkpoint(checkpoint, output, **options)
         what = f"exported {trained.codec.name} (step {trained.step})"

@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 from audiocraft_layout import OURS, save_in_their_layout
-from small_codec import SMALL_24KHZ, random_codec
+from small_codec import SMALL_24KHZ, random_codec, random_wav
+from small_lm import random_lm
 
-from encodec_lab.compat import formats
+from encodec_lab.bitstream.compress import compress, decompress
+from encodec_lab.compat import formats, lm_conversion
 from encodec_lab.compat.formats import FORMATS, convert_model, write_format
+from encodec_lab.models import lm_source
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.export_folder import read_export, write_export
-from encodec_lab.models.language_model import LMConfig, LMModel
+from encodec_lab.models.integer_lm import IntegerLM
+from encodec_lab.models.language_model import ENCODEC_LM_24KHZ, LMConfig, LMModel
 from encodec_lab.models.registry import load_model
 from encodec_lab.models.transformers_folder import read_transformers
 
@@ -119,3 +123,38 @@ def test_mistakes(tmp_path: Path, codec: EncodecModel) -> None:
         write_format(tmp_path / "output", codec, "folder", {}, "", bandwidth=6)
     with pytest.raises(ValueError, match="no model 'nothing'"):
         convert_model("nothing", tmp_path / "output", "onnx")
+
+
+def test_the_language_model_of_a_published_codec_in_integers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files as the reference writes them, its language model beside the codec; the folder serves streams of v1."""
+    codec = EncodecModel.encodec_model_24khz(pretrained=False)
+    lm = random_lm(ENCODEC_LM_24KHZ)
+    (tmp_path / "published").mkdir()
+    torch.save(codec.state_dict(), tmp_path / "published/encodec_24khz-d7cc33bc.th")
+    torch.save(lm.state_dict(), tmp_path / "published/encodec_lm_24khz-1608e3c0.th")
+    monkeypatch.setattr(lm_source, "load_published_weights", lambda name, _: lm.state_dict())
+    monkeypatch.setattr(
+        lm_conversion, "carried_clips", lambda *_: iter([random_wav(1, 12_000), random_wav(1, 9_000, seed=1)])
+    )
+    source = tmp_path / "published/encodec_24khz-d7cc33bc.th"
+    with pytest.raises(ValueError, match="named encodec_24khz would be decoded by Meta's weights"):
+        convert_model(source, tmp_path / "output", "folder", lm=True)
+    convert_model(source, tmp_path / "output", "folder", name="mine", lm=True)
+    model = load_model(tmp_path / "output")
+    converted = model.get_lm_model()
+    assert isinstance(converted, IntegerLM)
+    assert converted.config.architecture == ENCODEC_LM_24KHZ
+    assert "language model: in integers" in (tmp_path / "output/README.md").read_text()
+    model.set_target_bandwidth(6.0)
+    data = compress(model, random_wav(1, 6_000, seed=2), use_lm=True, format="v1")
+    assert decompress(data, model=load_model(tmp_path / "output"))[0].shape == (1, 6_000)
+
+
+def test_language_models_that_cannot_be_converted(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="lm=true is for format=folder; format=onnx holds no language model"):
+        convert_model(model, tmp_path / "output", "onnx", lm=True)
+    with pytest.raises(ValueError, match="'small_24khz' has no language model"):
+        convert_model(model, tmp_path / "output", "folder", name="other", lm=True)
+    assert not (tmp_path / "output").exists()

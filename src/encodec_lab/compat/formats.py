@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from encodec_lab.compat.audiocraft import is_audiocraft_checkpoint, read_audiocraft
+from encodec_lab.compat.lm_conversion import convert_lm
 from encodec_lab.compat.onnx_export import check_onnx, write_onnx
 from encodec_lab.data.atomic_folder import atomic_folder
+from encodec_lab.models.config import check_own_name
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.export_folder import CARD_FILE, read_export, write_export
+from encodec_lab.models.integer_lm import IntegerLM
 from encodec_lab.models.registry import load_model
 from encodec_lab.models.transformers_folder import read_transformers, write_transformers
 
@@ -78,6 +81,7 @@ def convert_model(
     format: str,
     name: str | None = None,
     bandwidth: float | None = None,
+    lm: bool = False,
 ) -> EncodecModel:
     """Write a model that there is in another format, and return it.
 
@@ -85,14 +89,22 @@ def convert_model(
         model: what `load_model` takes (folders of `transformers` among it), or a compression checkpoint of audiocraft.
         output: see `write_format`, as for `format` and `bandwidth`.
         name: what streams will call the codec; None to keep its name.
+        lm: for `folder`, write the integer form of its language model too, which streams of version 1 take; Meta's is
+            fetched. One in floating point that lies in a folder of ours goes along as it is otherwise.
 
     Raises:
-        ValueError: there is no such model, or see `write_format`.
+        ValueError: there is no such model, it has no language model (`lm`), or see `write_format`.
     """
     check_format(format, bandwidth)
+    if lm and format != "folder":
+        raise ValueError(f"lm=true is for format=folder; format={format} holds no language model")
     path = Path(model)
     is_theirs = path.is_file() and is_audiocraft_checkpoint(path)
     codec = read_audiocraft(path, name) if is_theirs else load_model(model)
+    if format == "folder":
+        check_own_name(name or codec.name)  # before the long work
+    if lm:
+        convert_lm(codec)
     if name is not None:
         codec.config = dataclasses.replace(codec.config, name=name)
     source = path.name if path.exists() else str(model)
@@ -119,8 +131,10 @@ def check_same_output(codec: EncodecModel, reloaded: EncodecModel) -> None:
 
 def _converted_card(codec: EncodecModel, source: str) -> str:
     bandwidths = ", ".join(f"{kbps:g}" for kbps in codec.target_bandwidths)
+    has_integer_lm = isinstance(codec.lm_source.lm, IntegerLM)
     return (
         f"# {codec.name}\n\nAn EnCodec (arXiv 2210.13438) codec, converted by encodec-lab from `{source}`.\n\n"
         f"- audio: {codec.sample_rate} Hz, {'mono' if codec.channels == 1 else 'stereo'}\n"
         f"- bandwidths: {bandwidths} kbps\n"
+        + ("- language model: in integers, for streams of version 1\n" if has_integer_lm else "")
     )
