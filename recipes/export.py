@@ -1,6 +1,6 @@
 """Export a trained codec, or convert one that there is.
 
-python recipes/export.py checkpoint=RUN/checkpoints/last.ckpt output=FOLDER [name=NAME] [format=transformers]
+python recipes/export.py checkpoint=RUN/checkpoints/last.ckpt output=FOLDER [name=NAME] [format=FORMAT] [half=true]
 python recipes/export.py codec=NAME_OR_PATH output=FOLDER format=onnx [bandwidth=KBPS]
 python recipes/export.py codec=encodec_24khz name=NAME output=FOLDER lm=true
 """
@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
     if codec is not None:
         what = f"converted {convert_model(codec, output, lm=values['lm'], **options).name}"
     else:
-        trained = export_checkpoint(checkpoint, output, **options)
+        trained = export_checkpoint(checkpoint, output, half=values["half"], **options)
         what = f"exported {trained.codec.name} (step {trained.step})"
     as_format = "" if options["format"] == "folder" else f" for {options['format']}"
     print(f"{what} to {output}{as_format}; reloaded, it gives the same codes and audio")

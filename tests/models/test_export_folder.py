@@ -11,7 +11,7 @@ from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec, random_wav
 
 from encodec_lab.models import export_folder
 from encodec_lab.models.config import CodecConfig
-from encodec_lab.models.export_folder import read_export, write_export
+from encodec_lab.models.export_folder import read_export, round_to_half_, write_export
 from encodec_lab.models.registry import load_model
 
 
@@ -172,3 +172,18 @@ def test_tensors_of_another_type(export: Path) -> None:
     save_file({name: tensor.double() for name, tensor in load_file(path).items()}, path)
     with pytest.raises(ValueError, match="torch.float64"):
         read_export(export)
+
+
+def test_half_precision(tmp_path: Path) -> None:
+    model = random_codec(SMALL_24KHZ)
+    write_export(tmp_path / "single", model, {}, "card")
+    round_to_half_(model)
+    write_export(tmp_path / "half", model, {}, "card")
+    sizes = [(tmp_path / name / "codec.safetensors").stat().st_size for name in ("single", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    back = read_export(tmp_path / "half")
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor) and back.state_dict()[name].dtype is tensor.dtype
+    next(model.parameters()).data.fill_(1e5)
+    with pytest.raises(ValueError, match="values beyond 65504"):
+        round_to_half_(model)

@@ -54,7 +54,7 @@ def write_export(
 
     The folder is written under another name beside its place and renamed, so it appears whole or not at all. An
     earlier export at that place is replaced (see `atomic_folder` for what a killed process leaves); anything else there
-    is left alone.
+    is left alone. A file whose floating-point values all fit half precision holds them so.
 
     Args:
         folder: its parent is made if need be.
@@ -89,11 +89,24 @@ def write_export(
         raise ValueError(f"provenance must hold JSON values only: {error}") from error
     with atomic_folder(folder, _check_replaceable) as staged:
         for file_name, tensors in files.items():
-            save_file(tensors, staged / file_name)
+            save_file(_packed(tensors), staged / file_name)
         (staged / CARD_FILE).write_text(model_card, encoding="utf-8")
         (staged / CONFIG_FILE).write_text(config_text, encoding="utf-8")
         if check is not None:
             check(staged)
+
+
+@torch.no_grad()
+def round_to_half_(model: nn.Module) -> None:
+    """Round single-precision weights to half precision, which they then take on disk; ValueError if one is too large."""
+    for name, tensor in model.state_dict().items():
+        if tensor.dtype is torch.float32:
+            rounded = tensor.half()
+            if not bool(rounded.isfinite().all()):
+                raise ValueError(
+                    f"tensor {name} has values beyond {torch.finfo(torch.half).max:g}: keep it as it is"
+                )
+            tensor.copy_(rounded)
 
 
 def read_export(folder: str | Path) -> EncodecModel:
@@ -186,6 +199,14 @@ def _finite_tensors(module: nn.Module, what: str) -> dict[str, Tensor]:
     return tensors
 
 
+def _packed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, in half precision if none of them changes by it."""
+    halves = {name: tensor.half() for name, tensor in tensors.items() if tensor.dtype is torch.float32}
+    if not all(torch.equal(half.float(), tensors[name]) for name, half in halves.items()):
+        return dict(tensors)
+    return {**tensors, **halves}
+
+
 def _read_tensors(path: Path, build: Callable[[], nn.Module], identity: object) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"{path.parent} is not a complete export: it has no {path.name}")
@@ -193,6 +214,9 @@ def _read_tensors(path: Path, build: Callable[[], nn.Module], identity: object) 
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    tensors = {
+        name: tensor.float() if tensor.dtype is torch.half else tensor for name, tensor in tensors.items()
+    }
     _check_state(path, tensors, build)
     if tensors_identity(tensors) != identity:
         raise ValueError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from encodec_lab.compat.formats import check_format, write_format
 from encodec_lab.evaluation.scored_metrics import VALIDATION_METRICS
 from encodec_lab.evaluation.training_log import read_training_records
+from encodec_lab.models.export_folder import round_to_half_
 from encodec_lab.training.local_logger import METRICS_FILE
 from encodec_lab.training.trained_codec import TrainedCodec, load_trained_codec
 
@@ -16,14 +17,19 @@ def export_checkpoint(
     name: str | None = None,
     format: str = "folder",
     bandwidth: float | None = None,
+    half: bool = False,
 ) -> TrainedCodec:
     """Write the codec of a checkpoint in a format of `compat.formats`, reloaded and compared before it appears.
 
+    With `half` its weights are rounded to half precision first.
+
     Raises:
-        ValueError: see `load_trained_codec` and `write_format`.
+        ValueError: see `load_trained_codec`, `round_to_half_` and `write_format`.
     """
     check_format(format, bandwidth)
     trained = load_trained_codec(checkpoint, name)
+    if half:
+        round_to_half_(trained.codec)
     provenance = {
         "checkpoint": Path(checkpoint).name,
         "step": trained.step,
