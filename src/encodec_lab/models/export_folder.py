@@ -98,7 +98,7 @@ def write_export(
 
 @torch.no_grad()
 def round_to_half_(model: nn.Module) -> None:
-    """Round single-precision weights to half precision, which they then take on disk; ValueError if one is too large."""
+    """Round single-precision weights to half precision, which they then take on disk; ValueError if one is too big."""
     for name, tensor in model.state_dict().items():
         if tensor.dtype is torch.float32:
             rounded = tensor.half()
