@@ -61,7 +61,7 @@ def test_bad_streams(recording: Path, mono_export: Path, stereo_export: Path, ca
         assert f"{model} with identity {short_identity(load_model(export)).hex()}" in message
     assert "by --model" in message
     assert "small_24khz' with identity" in fails(capsys, compressed)
-    assert "none of encodec_24khz, encodec_48khz; name its exported folder by --model" in fails(
+    assert "none of encodec_24khz, encodec_48khz, lab_24khz; name its exported folder by --model" in fails(
         capsys, compressed
     )
     compressed.write_bytes(compressed.read_bytes()[:-1])

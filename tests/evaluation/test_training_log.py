@@ -72,7 +72,7 @@ def test_logarithmic_charts_leave_out_what_has_no_logarithm() -> None:
 
 def test_charts_of_a_codec_find_what_its_training_logs() -> None:
     """The names are those of `codec_module.py`, `validation.py`, `slow_scores.py` and `usage_counter.py`."""
-    names = [f"valid/{metric}/6kbps" for metric in ("si_snr_db", "mel_distance", "pesq", "stoi")]
+    names = [f"valid/{metric}/6kbps" for metric in ("si_snr_db", "mel_distance", "pesq", "stoi", "visqol")]
     names += ["train/mel", "train/discriminator"]
     names += ["balancer/ratio/mel", "train/gradient_norm", "codebook/used/00", "codebook/perplexity/00"]
     records = [(1, dict.fromkeys(names, 1.0))]

@@ -8,6 +8,8 @@ import pytest
 import torch
 from small_codec import SMALL_24KHZ, random_codec
 
+from encodec_lab import compress, decompress
+from encodec_lab.data.converted_audio import read_converted
 from encodec_lab.models import encodec, registry
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ, CodecConfig
 from encodec_lab.models.export_folder import write_export
@@ -63,3 +65,15 @@ def test_what_does_not_exist(tmp_path: Path) -> None:
         load_model("encodec_16khz")
     with pytest.raises(ValueError, match="not an exported model"):
         load_model(tmp_path)
+
+
+def test_the_bundled_codec_codes_with_its_language_model(carried_audio: Path) -> None:
+    model = load_model("lab_24khz")
+    wav = read_converted(carried_audio / "test/speech/en_ljspeech_f_02.flac", model.sample_rate, 1)[
+        :, :48_000
+    ]
+    model.set_target_bandwidth(6.0)
+    raw, coded = compress(model, wav), compress(model, wav, use_lm=True)
+    assert len(coded) < 0.9 * len(raw)
+    decoded, sample_rate = decompress(coded)
+    assert sample_rate == 24_000 and torch.equal(decoded, decompress(raw)[0])

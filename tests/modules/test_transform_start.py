@@ -66,6 +66,8 @@ def test_everything_learns() -> None:
         (SMALL_48KHZ, "mono"),
         (dataclasses.replace(CONFIG, num_filters=2), "too narrow for 40"),
         (dataclasses.replace(CONFIG, latent_dim=160), "too narrow for 160"),
+        (dataclasses.replace(CONFIG, strides=(2, 4), bandwidths=(18.0,)), "block of 8 samples has no 32"),
+        (dataclasses.replace(CONFIG, num_residual_units=0), "has residual units"),
     ],
 )
 def test_other_architectures_are_refused(config: CodecConfig, message: str) -> None:

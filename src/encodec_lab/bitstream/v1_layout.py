@@ -33,10 +33,11 @@ those of another recording with the same header.
 
 The payload holds the segments of the model that start in the record's N samples, or one part of the codes for a model
 without segments: first their scales, big-endian float32 each, if the model normalises its input, then the codes
-[L, K] of all of them, time-major, coded as the payload type says: raw by `entropy.bit_packing`. A segment that holds no
-sample that the one before it does not hold, as the last one can, is left out; so the last record can have up to an
-overlap more samples than a full one. A record starts the entropy coder, and the language model's context, anew, but not
-the codec: a decoder that streams goes on from one record to the next.
+[L, K] of all of them, time-major, coded as the payload type says: 0 by `entropy.bit_packing`; 1 by `lm_coder`, which
+has the bytes. A segment that holds no sample that the one before it does not hold, as the last one can, is left out;
+so the last record can have up to an overlap more samples than a full one. A record starts the entropy coder and the
+language model's context anew (with type 1 once more in its middle), but not the codec: a decoder that streams goes on
+from one record to the next.
 """
 
 import re

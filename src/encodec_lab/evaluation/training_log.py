@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from encodec_lab.evaluation.scored_metrics import METRICS
+from encodec_lab.evaluation.scored_metrics import METRICS_WITH_VISQOL
 
 # A chart is no wider than this in pixels.
 _MOST_POINTS = 1_000
@@ -42,9 +42,13 @@ def _loss_chart(title: str, y_label: str, names: tuple[str, ...], folded: bool =
 CODEC_CHARTS = (
     *(
         ChartPlan(f"{metric.label} on the validation clips", metric.heading, (f"valid/{metric.name}/",))
-        for metric in METRICS
+        for metric in METRICS_WITH_VISQOL
     ),
-    _loss_chart("Reconstruction losses", "loss", ("train/l1", "train/mel", "train/commitment")),
+    _loss_chart(
+        "Reconstruction losses",
+        "loss",
+        ("train/l1", "train/mel", "train/compressed_spectrum", "train/commitment"),
+    ),
     _loss_chart(
         "Adversarial losses", "loss", ("train/adversarial", "train/feature_matching", "train/discriminator")
     ),

@@ -19,7 +19,7 @@ SILENCE_RMS = 1e-8
 def checked_pair(
     reference: Audio, degraded: Audio, sample_rate_hz: int, same_shape: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Both signals as [C, T] float64 on the CPU; `NotScored` unless finite, `[T]` or `[C, T]`, and of one shape."""
+    """Both signals as [C, T] float64 on the CPU; `NotScored` unless finite, `[T]` or `[C, T]`, and `same_shape`."""
     if isinstance(sample_rate_hz, bool) or not (sample_rate_hz > 0 and sample_rate_hz % 1 == 0):
         raise NotScored(f"the sample rate must be a positive whole number of Hz, got {sample_rate_hz!r}")
     first, second = _as_channels(reference, "reference"), _as_channels(degraded, "degraded")

@@ -42,6 +42,11 @@ def start_as_block_transform_(encoder: SeanetEncoder, decoder: SeanetDecoder) ->
     )
     mirrored = [_inner(layer) for layer in decoder.model if isinstance(layer, TrimmedConvTranspose1d)][::-1]
     latent_dim = last.out_channels
+    hop_length = math.prod(conv.stride[0] for conv in strided)
+    if latent_dim > hop_length:
+        raise ValueError(
+            f"a block of {hop_length} samples has no {latent_dim} coefficients: use a smaller latent_dim"
+        )
     _carry(first, 1, _SAMPLE_SCALE)
     num_phases = 1  # channels that a block is dealt out to
     for index, (down, up) in enumerate(zip(strided, mirrored, strict=True)):
@@ -80,6 +85,9 @@ def _check_kind(encoder: SeanetEncoder, decoder: SeanetDecoder) -> None:
         if isinstance(conv, nn.Conv1d | nn.ConvTranspose1d)
     ]
     is_causal = all(layer.causal for layer in layers if isinstance(layer, PaddedConv1d))
+    units = [layer for layer in layers if isinstance(layer, ResidualUnit)]
+    if not units:
+        raise ValueError("a codec can start as a block transform if it has residual units")
     if (
         not is_causal
         or not all(isinstance(layer, kinds) for layer in layers)
