@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from encodec_lab.evaluation.evaluate_models import EvaluationSettings, evaluate_models
+from encodec_lab.evaluation.evaluate_models import EvaluationSettings, baselines_of, evaluate_models
 from encodec_lab.evaluation.progress import shown_progress
 from encodec_lab.evaluation.results_folder import PAGE_FILE, STORE_FILE
 from encodec_lab.evaluation.sweep import merge_sweep
@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
     """Evaluate, write, and say what came of it."""
     values = resolved(config)
     output, kbps = Path(values.pop("output")), values.pop("baseline_kbps")
-    values["baselines"] = {name: kbps.get(name, ()) for name in values["baselines"] or ()}
+    values["baselines"] = baselines_of(values["baselines"], kbps)
     folder = Path(HydraConfig.get().runtime.output_dir)
     with shown_progress() as on_progress:
         told = evaluate_models(EvaluationSettings(**values), folder, output / STORE_FILE, on_progress)

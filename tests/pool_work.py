@@ -31,3 +31,9 @@ def note_and_wait(folder: Path, job: int) -> Iterator[int]:
     while True:
         time.sleep(0.05)
         yield job
+
+
+def end_of_file(shared: None, job: int) -> Iterator[int]:
+    """Raises what the end of a pipe raises."""
+    yield job
+    raise EOFError("no more audio")

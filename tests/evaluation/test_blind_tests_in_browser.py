@@ -59,6 +59,15 @@ def _assert_blind(page: Page) -> None:
     assert page.run("document.querySelectorAll('audio, #listening').length") == 0
 
 
+def test_a_hidden_field_does_not_keep_a_test_from_starting(page: Page) -> None:
+    _fill(page, {"[name=trials]": "0"})
+    page.click(".start")
+    assert page.run("document.querySelector('dialog') === null")
+    page.click("[name=kind][value=rating]")
+    page.click(".start")
+    page.wait_until("document.querySelector('dialog') !== null")
+
+
 def test_abx_is_blind_counts_and_saves(page: Page, tmp_path: Path) -> None:
     _begin_abx(page, num_trials=6)
     heard = []

@@ -4,6 +4,7 @@ import pytest
 from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec
 
 from encodec_lab.evaluation.contenders import gather_contenders, load_codecs
+from encodec_lab.evaluation.row_keys import identity_tag
 from encodec_lab.models.export_folder import write_export
 
 
@@ -23,7 +24,7 @@ def test_models_of_one_name_are_told_apart(exports: dict[str, str]) -> None:
     codecs = load_codecs([exports["first"], exports["second"], exports["stereo"]])
     assert codecs[2].name == "small_48khz"
     assert [codec.name for codec in codecs[:2]] == [
-        f"small_24khz {codec.identity[:8]}" for codec in codecs[:2]
+        f"small_24khz {identity_tag(codec.identity)}" for codec in codecs[:2]
     ]
     with pytest.raises(ValueError, match="the same model twice"):
         load_codecs([exports["first"], exports["first"]])

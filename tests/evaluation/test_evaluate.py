@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import soundfile
+import torch
 from torch import Tensor
 
 from encodec_lab.bitstream.compress import compress, decompress
@@ -128,6 +130,29 @@ def test_what_is_known_is_not_made_again(clips: list[Path], tmp_path: Path) -> N
     assert run((SI_SNR,), "first", cutoff_hz=7000)[1] == 2
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "not enough memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "not enough memory: CUDA out of memory"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"),
+            "not enough memory: DefaultCPUAllocator: can't allocate memory: 9 bytes",
+        ),
+        (soundfile.LibsndfileError(1), "Format not recognised."),
+    ],
+)
+def test_what_is_too_large_or_damaged_costs_itself(clips: list[Path], error: Exception, reason: str) -> None:
+    class Failing(LowPassAnchor):
+        def transmit(self, wav: Tensor, sample_rate_hz: int, bandwidth_kbps: float | None) -> Transmitted:
+            raise error
+
+    contenders = [Contender(LowPassAnchor(7000), 24_000, 1), Contender(Failing(3500), 24_000, 1)]
+    result = evaluate(contenders, clips[1:], (SI_SNR,))
+    assert [row.system for row in result.rows] == ["low-pass 7 kHz"]
+    assert result.failures == [Failure(str(clips[1]), "low-pass 3.5 kHz", reason)]
+
+
 def test_files_that_fail_are_named_and_the_others_are_evaluated(
     codec: EncodecModel, clips: list[Path], tmp_path: Path
 ) -> None:
@@ -138,7 +163,12 @@ def test_files_that_fail_are_named_and_the_others_are_evaluated(
     broken, missing = tmp_path / "broken.wav", tmp_path / "missing.wav"
     broken.write_text("no audio")
     contenders = [Contender(_Counting(7000), 24_000, 1), Contender(Failing(3500), 24_000, 1)]
-    result = evaluate(contenders, [broken, missing, clips[0]], FAST)
+    seen = []
+    result = evaluate(
+        contenders, [broken, missing, clips[0]], FAST, on_progress=lambda *one: seen.append(one)
+    )
+    assert seen == [(2, 4, str(broken)), (3, 4, str(clips[0])), (4, 4, str(clips[0]))]
+    assert result.num_new == 1
     assert [(row.file, row.system) for row in result.rows] == [(str(clips[0]), "low-pass 7 kHz")]
     assert [(one.file, one.system) for one in result.failures] == [
         (str(missing), ""),

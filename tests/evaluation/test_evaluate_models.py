@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from small_codec import SMALL_24KHZ, random_codec
 
-from encodec_lab.evaluation.evaluate_models import EvaluationSettings, evaluate_models
+from encodec_lab.evaluation.evaluate_models import EvaluationSettings, baselines_of, evaluate_models
 from encodec_lab.evaluation.row_store import read_jsonl
 from encodec_lab.models.export_folder import write_export
 
@@ -46,17 +46,27 @@ def _table(path: Path) -> list[dict[str, str]]:
 def test_second_time_nothing_is_written(settings: EvaluationSettings, tmp_path: Path) -> None:
     told = evaluate_models(settings, tmp_path, tmp_path / "scores.jsonl")
     assert "6 rows of 2 files, 0 of them known from before" in told
-    files = sorted(path.name for path in tmp_path.iterdir())
-    assert files == ["pairwise.csv", "report.html", "rows.csv", "rows.jsonl", "scores.jsonl", "summary.csv"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("made_from.sha256", "pairwise.csv", "report.html", "rows.csv", "rows.jsonl", "scores.jsonl"),
+        "summary.csv",
+    }
+    os.utime(tmp_path / "rows.jsonl", (0, 0))
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     again = evaluate_models(settings, tmp_path, tmp_path / "scores.jsonl")
     assert "6 of them known from before" in again
     assert again.splitlines()[:-1] == told.splitlines()[:-1]
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
+    # A sweep that is run again takes rows for those of an earlier one unless they are young.
+    assert (tmp_path / "rows.jsonl").stat().st_mtime_ns > (tmp_path / "report.html").stat().st_mtime_ns
+    assert times.pop(tmp_path / "rows.jsonl") == 0
+    assert {path: path.stat().st_mtime_ns for path in times} == times
     # One that was killed before the page was written writes it.
     (tmp_path / "report.html").unlink()
     evaluate_models(settings, tmp_path, tmp_path / "scores.jsonl")
     assert (tmp_path / "report.html").exists()
+    with open(tmp_path / "rows.jsonl", "a") as file:
+        file.write("{")
+    evaluate_models(settings, tmp_path, tmp_path / "scores.jsonl")
+    assert len(read_jsonl(tmp_path / "rows.jsonl")) == 6
 
 
 def test_what_is_missing_and_what_failed_is_told(
@@ -76,19 +86,48 @@ def test_what_is_missing_and_what_failed_is_told(
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "lame not installed" in page
     assert "1 file, such as" in page
-    evaluate_models(settings, tmp_path / "out", tmp_path / "scores.jsonl")
+    # The rows stay as they are while what is missing, and what failed, changes.
+    known = dataclasses.replace(changed, baselines={})
+    evaluate_models(known, tmp_path / "out", tmp_path / "scores.jsonl")
+    assert "lame not installed" not in (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    evaluate_models(
+        dataclasses.replace(known, data=settings.data[:1]), tmp_path / "out", tmp_path / "scores.jsonl"
+    )
     assert not (tmp_path / "out/failures.csv").exists()
+    evaluate_models(known, tmp_path / "out", tmp_path / "scores.jsonl")
+    assert (tmp_path / "out/failures.csv").exists()
 
 
 def test_impossible_settings(settings: EvaluationSettings, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers"):
         dataclasses.replace(settings, workers=-1)
     for change, message in (
+        ({"bandwidths": ["six"]}, r"bandwidths must be in kbps, .* got \['six'\]"),
+        ({"bandwidths": []}, "bandwidths must be some"),
+        ({"baselines": {"opus": None}}, "baseline opus must be in kbps, .* got None"),
+        ({"baselines": {"opus": True}}, "baseline opus must be in kbps"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(settings, **change)
+    for change, message in (
         ({"model": "none"}, "no model 'none'"),
         ({"data": "none"}, "none: no such folder"),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate_models(dataclasses.replace(settings, **change), tmp_path, tmp_path / "scores.jsonl")
+
+
+def test_one_may_stand_for_a_list_of_one(settings: EvaluationSettings, tmp_path: Path) -> None:
+    alone = dataclasses.replace(settings, bandwidths=6, data=settings.data[1])
+    assert "3 rows of 1 files, 0 of" in evaluate_models(alone, tmp_path, tmp_path / "scores.jsonl")
+    assert baselines_of("opus", {"opus": 8, "mp3": 64}) == {"opus": 8}
+    assert baselines_of(["opus", "none"], {"opus": [8, 16]}) == {"opus": [8, 16], "none": ()}
+    assert baselines_of(None, None) == {}
+    # Whether or not its program is installed.
+    with pytest.raises(ValueError, match=r"baseline opus: needs bandwidths in kbps above 0, got \[-8\.0\]"):
+        evaluate_models(
+            dataclasses.replace(alone, baselines={"opus": -8}), tmp_path, tmp_path / "scores.jsonl"
+        )
 
 
 def _recipe(repository: Path, *arguments: object) -> list[str]:

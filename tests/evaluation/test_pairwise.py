@@ -1,6 +1,7 @@
 """Comparisons of pairs, against a calculation of their own."""
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,10 @@ def test_each_domain_and_all_together(tmp_path: Path) -> None:
         lines = list(csv.DictReader(file))
     assert [line["win_rate"] for line in lines] == ["0.5"] * 3
     assert lines[0]["low"] == ""
+
+
+def test_infinite_scores_are_left_out() -> None:
+    rows = [_row("a", 6, str(index), score) for index, score in enumerate((math.inf, 1.0, 2.0))]
+    rows += [_row("b", 6, str(index), score) for index, score in enumerate((math.inf, 0.0, -math.inf))]
+    (comparison,) = compare_pairs(rows, (SI_SNR,))
+    assert (comparison.mean_difference, comparison.win_rate, comparison.num_files) == (1, 1, 1)

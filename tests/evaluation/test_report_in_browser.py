@@ -203,3 +203,19 @@ def test_dark_and_narrow(page: Page) -> None:
     page.send("Emulation.setDeviceMetricsOverride", width=380, height=800, deviceScaleFactor=1, mobile=True)
     assert page.run("document.documentElement.scrollWidth") <= 380
     page.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_sound_that_could_not_be_decoded_is_tried_again(page: Page) -> None:
+    page.run(
+        """window.tried = (async () => {
+          const sounds = new Sounds([{ sample_rate_hz: 24000, versions: [{ flac: "" }] }]), told = [];
+          const context = sounds.contextFor(24000), results = [() => Promise.reject("no memory"), async () => "sound"];
+          context.decodeAudioData = () => results.shift()();
+          for (let time = 0; time < 2; time++) {
+            told.push(await sounds.open(0).then(({ buffers }) => buffers[0], (error) => error));
+          }
+          window.told = told.join();
+        })(); 0"""
+    )
+    page.wait_until("window.told !== undefined")
+    assert page.run("window.told") == "no memory,sound"

@@ -23,6 +23,14 @@ def test_what_is_added_is_there_for_the_next(tmp_path: Path) -> None:
         assert one.missing("other", ["a"]) == ("a",)
 
 
+def test_names_of_files_need_not_be_utf8(tmp_path: Path) -> None:
+    row = dataclasses.replace(ROW, file="\udcff.wav")
+    RowStore(tmp_path / "scores.jsonl").add("key", row)
+    assert RowStore(tmp_path / "scores.jsonl")["key"] == row
+    write_jsonl(tmp_path / "rows.jsonl", [row])
+    assert read_jsonl(tmp_path / "rows.jsonl") == [row]
+
+
 def test_rows_of_one_key_are_merged(tmp_path: Path) -> None:
     path = tmp_path / "scores.jsonl"
     RowStore(path).add("key", ROW)

@@ -1,6 +1,7 @@
 """Means, intervals and counts of what was not scored."""
 
 import csv
+import math
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,13 @@ def test_not_scored_are_counted_and_not_averaged() -> None:
     assert (si_snr_summary.mean, si_snr_summary.num_scored, si_snr_summary.num_not_scored) == (5, 1, 2)
     assert (si_snr_summary.low, si_snr_summary.high) == (None, None)
     assert (stoi_summary.mean, stoi_summary.num_scored, stoi_summary.num_not_scored) == (None, 0, 3)
+
+
+def test_infinite_scores_are_as_if_not_scored() -> None:
+    rows = [_row("speech", 6, score) for score in (1.0, math.inf, 3.0, -math.inf)]
+    (summary,) = summarise(rows, (SI_SNR,))
+    assert (summary.mean, summary.num_scored, summary.num_not_scored) == (2, 2, 2)
+    assert summary.low == 1
 
 
 def test_true_rate_weights_files_by_duration() -> None:

@@ -5,8 +5,10 @@ import dataclasses
 import os
 from pathlib import Path
 
+from encodec_lab.evaluation.evaluate import Failure
 from encodec_lab.evaluation.evaluation_rows import EvaluationRow
-from encodec_lab.evaluation.results_folder import write_tables
+from encodec_lab.evaluation.results_folder import read_failures, write_tables
+from encodec_lab.evaluation.row_keys import identity_tag
 from encodec_lab.evaluation.scored_metrics import SI_SNR
 from encodec_lab.evaluation.sweep import merge_sweep, with_distinct_names
 
@@ -44,17 +46,40 @@ def test_rows_of_all_jobs_once_and_none_of_an_earlier_sweep(tmp_path: Path) -> N
     assert merge_sweep(tmp_path) == rows
 
 
+def test_nothing_new_leaves_what_was_merged(tmp_path: Path) -> None:
+    job = _job(tmp_path / "0", ROW)
+    merge_sweep(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    (tmp_path / "multirun.yaml").write_text("")
+    os.utime(job / "rows.jsonl", (0, 0))
+    assert merge_sweep(tmp_path) == []
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_failures_of_all_jobs_once(tmp_path: Path) -> None:
+    failures = [Failure("b.wav", "", "no audio"), Failure("\udcff.wav", "opus", "600 kbps:\ntoo much")]
+    for job in ("0", "1"):
+        _job(tmp_path / job, ROW)
+        write_tables(tmp_path / job, [ROW], (SI_SNR,), failures[: int(job) + 1])
+    merge_sweep(tmp_path)
+    assert read_failures(tmp_path) == [
+        failures[0],
+        dataclasses.replace(failures[1], file="\\udcff.wav"),
+    ]
+    assert "2 files, such as b.wav: no audio" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_names_tell_models_and_rates_apart() -> None:
     rows = [
         ROW,
-        dataclasses.replace(ROW, identity="fedcba9876"),
+        dataclasses.replace(ROW, identity="0123456789+fe"),
         dataclasses.replace(ROW, system="opus"),
         dataclasses.replace(ROW, system="opus", sample_rate_hz=48_000),
         dataclasses.replace(ROW, system="mp3"),
     ]
     assert [row.system for row in with_distinct_names(rows)] == [
-        "codec 01234567",
-        "codec fedcba98",
+        f"codec {identity_tag('0123456789')}",
+        f"codec {identity_tag('0123456789+fe')}",
         "opus at 24 kHz",
         "opus at 48 kHz",
         "mp3",

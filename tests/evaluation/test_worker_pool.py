@@ -11,6 +11,7 @@ from pathlib import Path
 import pool_work
 import pytest
 
+from encodec_lab.evaluation import worker_pool
 from encodec_lab.evaluation.worker_pool import LostJob, run_jobs
 
 TESTS = Path(pool_work.__file__).parent
@@ -49,6 +50,22 @@ def test_a_process_that_dies_costs_its_job() -> None:
 def test_unexpected_errors_come_with_their_traceback() -> None:
     with pytest.raises(RuntimeError, match="(?s)in fail.*KeyError: 'job 7'"):
         list(run_jobs(pool_work.fail, None, [7], 1))
+
+
+def test_the_end_of_a_file_is_not_that_of_the_pipe() -> None:
+    with pytest.raises(RuntimeError, match="(?s)in end_of_file.*EOFError: no more audio"):
+        list(run_jobs(pool_work.end_of_file, None, [7], 1))
+
+
+def test_all_processes_are_started_before_the_first_is_given_its_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+    start, give = worker_pool._start, worker_pool._give
+    monkeypatch.setattr(worker_pool, "_start", lambda job: calls.append("start") or start(job))
+    monkeypatch.setattr(worker_pool, "_give", lambda *given: calls.append("give") or give(*given))
+    list(run_jobs(pool_work.count, 10, [1, 1], 2))
+    assert calls[:4] == ["start", "start", "give", "give"]
 
 
 def test_closing_ends_the_processes(tmp_path: Path) -> None:

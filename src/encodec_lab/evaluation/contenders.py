@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from encodec_lab.evaluation.anchors import anchors_for
 from encodec_lab.evaluation.baselines import MissingSystem, find_baselines
 from encodec_lab.evaluation.evaluate import Contender
+from encodec_lab.evaluation.row_keys import identity_tag
 from encodec_lab.evaluation.transmission import CodecSystem
 from encodec_lab.models.registry import load_model
 
@@ -31,7 +32,7 @@ def load_codecs(
     taken = Counter(codec.name for codec in codecs)
     for codec in codecs:
         if taken[codec.name] > 1:
-            codec.name += f" {codec.identity[:8]}"
+            codec.name += f" {identity_tag(codec.identity)}"
     if len({codec.name for codec in codecs}) < len(codecs):
         raise ValueError(f"the same model twice: {', '.join(names_or_paths)}")
     return codecs

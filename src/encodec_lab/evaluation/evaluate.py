@@ -1,11 +1,14 @@
 """Files through systems at each bandwidth, scored against the originals: the one path of every evaluation."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import soundfile
+import torch
 from torch import Tensor
 
 from encodec_lab.data.converted_audio import read_converted
@@ -46,7 +49,7 @@ class Evaluation:
     Attributes:
         rows: by file, then contender, then bandwidth.
         failures: what is not among them.
-        num_new: how many rows had anything computed, rather than all of it taken from the store.
+        num_new: how many of the rows had anything computed, rather than all of it taken from the store.
     """
 
     rows: list[EvaluationRow]
@@ -72,6 +75,9 @@ class _FileJob:
     trials: tuple[_Trial, ...]
 
 
+# What torch's allocator for the CPU says in a RuntimeError.
+_NO_MEMORY = "can't allocate memory"
+
 _Setting = tuple[Sequence[Contender], Sequence[ScoredMetric]]
 
 
@@ -91,7 +97,7 @@ def evaluate(
         metrics: what to score.
         store: takes rows as they are made, and gives those that it has.
         num_workers: processes to share the files among; 0 does all here.
-        on_progress: called after each condition.
+        on_progress: called after each condition, or all that a file has left if that fails as a whole.
 
     Raises:
         ValueError: no systems, no files, or none that could be evaluated.
@@ -99,7 +105,7 @@ def evaluate(
     if not contenders or not paths:
         raise ValueError(f"there is no {'file' if contenders else 'system'} to evaluate")
     store = store or RowStore(None)
-    files, failures = [Path(path) for path in paths], []
+    files, failures = list(dict.fromkeys(Path(path) for path in paths)), []
     planned: list[_FileJob] = []
     for path in files:
         try:
@@ -111,20 +117,25 @@ def evaluate(
         for job in planned
         if (todo := tuple(one for one in job.trials if one.metrics))
     ]
-    num_all, num_new = sum(len(job.trials) for job in planned), sum(len(job.trials) for job in jobs)
-    num_done = num_all - num_new
+    num_all = sum(len(job.trials) for job in planned)
+    num_left = Counter({str(job.path): len(job.trials) for job in jobs})
+    num_new = 0
     setting: _Setting = (contenders, metrics)
     with closing(run_jobs(_evaluate_file, setting, jobs, min(num_workers, len(jobs)))) as results:
         for result in results:
             if isinstance(result, LostJob):
-                failures.append(Failure(str(result.job.path), "", result.reason))
-            elif isinstance(result, Failure):
+                result = Failure(str(result.job.path), "", result.reason)
+            if isinstance(result, Failure):
                 failures.append(result)
+                file = result.file
+                num_left[file] -= 1 if result.system else num_left[file]
             else:
                 store.add(*result)
-                num_done += 1
-                if on_progress is not None:
-                    on_progress(num_done, num_all, result[1].file)
+                file = result[1].file
+                num_left[file] -= 1
+                num_new += 1
+            if on_progress is not None:
+                on_progress(num_all - num_left.total(), num_all, file)
     wanted = [metric.name for metric in metrics]
     rows = [
         _as_asked(store[trial.key], job.path, contenders[trial.contender], wanted)
@@ -173,16 +184,25 @@ def _evaluate_file(setting: _Setting, job: _FileJob) -> Iterator[tuple[str, Eval
         try:
             if form not in references:
                 references[form] = read_converted(job.path, *form)
-        except (ValueError, OSError) as error:
-            yield Failure(str(job.path), "", str(error))
+        except Exception as error:
+            yield Failure(str(job.path), "", _reason(error))
             return
         chosen = [metric for metric in metrics if metric.name in trial.metrics]
         try:
             row = _evaluate_once(one, job.path, references[form], trial.bandwidth_kbps, chosen)
-        except (ValueError, OSError) as error:
-            yield Failure(str(job.path), one.system.name, str(error))
+        except Exception as error:
+            yield Failure(str(job.path), one.system.name, _reason(error))
         else:
             yield trial.key, row
+
+
+def _reason(error: Exception) -> str:
+    """Why a file failed; raises what is not the file's fault, nor that of its size."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+        return f"not enough memory: {str(error).partition(chr(10))[0]}".removesuffix(": ")
+    if isinstance(error, ValueError | OSError | soundfile.SoundFileError):
+        return str(error)
+    raise error
 
 
 def _evaluate_once(

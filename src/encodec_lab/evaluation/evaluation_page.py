@@ -1,6 +1,6 @@
 """The page of an evaluation: rows, and examples of everything that took part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from encodec_lab.data.convert import convert_audio
@@ -17,6 +17,9 @@ from encodec_lab.evaluation.training_log import TrainingRecord
 from encodec_lab.evaluation.transmission import CodecSystem, Transmitted
 from encodec_lab.models.encodec import EncodecModel
 
+# Codes are counted by encoding once more, in this process.
+MAX_USAGE_FILES = 20
+
 
 def write_page(
     path: Path,
@@ -31,16 +34,21 @@ def write_page(
 ) -> None:
     """Write the page; the first file of each domain is there to listen to, and with one codec alone its codebooks.
 
-    `facts` come after what can be told from the evaluation; codes are counted on `usage_files`, or what was evaluated.
+    `facts` come after what can be told from the evaluation; codes are counted on `usage_files`, or some of
+    what the codec was evaluated on.
     """
     rows = evaluation.rows
     codecs = [one.system for one in contenders if isinstance(one.system, CodecSystem)]
-    first_by_domain = {row.domain: Path(row.file) for row in reversed(rows)}
-    examples = [make_example(contenders, first_by_domain[name]) for name in sorted(first_by_domain)]
+    first_by_domain = {row.domain: row.file for row in reversed(rows)}
+    examples = []
+    for _, file in sorted(first_by_domain.items()):
+        versions = {(row.system, row.bandwidth_kbps) for row in rows if row.file == file}
+        examples.append(make_example(contenders, Path(file), versions))
     codebooks: list[CodebookUsage] = []
     if len(codecs) == 1:
-        files = usage_files or [Path(file) for file in dict.fromkeys(row.file for row in rows)]
-        codebooks = measure_codebook_usage(codecs[0].model, files)
+        encoded = dict.fromkeys(row.file for row in rows if row.system == codecs[0].name)
+        if files := usage_files or _evenly_among([Path(file) for file in encoded], MAX_USAGE_FILES):
+            codebooks = measure_codebook_usage(codecs[0].model, files)
     content = ReportContent(
         title=title,
         facts={**evaluation_facts(codecs, evaluation, contenders, missing), **facts},
@@ -53,14 +61,23 @@ def write_page(
     write_report(path, content)
 
 
-def make_example(contenders: Sequence[Contender], path: Path) -> ListeningExample:
-    """The first 8 s of a file through everything, brought to the highest sample rate that takes part."""
+def make_example(
+    contenders: Sequence[Contender],
+    path: Path,
+    versions: Collection[tuple[str, float | None]] | None = None,
+) -> ListeningExample:
+    """The first 8 s of a file through everything, brought to the highest sample rate that takes part.
+
+    `versions` are the systems, by name, and bandwidths that did not fail with this file; None for all.
+    """
     rate_hz, channels = max((one.sample_rate_hz, one.channels) for one in contenders)
     decoded = []
     for one in contenders:
         original = read_converted(path, one.sample_rate_hz, one.channels)
         original = original[:, : int(LONGEST_S * one.sample_rate_hz)]
         for kbps in one.system.bandwidths:
+            if versions is not None and (one.system.name, kbps) not in versions:
+                continue
             sent = one.system.transmit(original, one.sample_rate_hz, kbps)
             wav = convert_audio(sent.wav, one.sample_rate_hz, rate_hz, channels)
             decoded.append(Transmitted(sent.system, sent.bandwidth_kbps, sent.true_kbps, wav))
@@ -110,6 +127,12 @@ def model_facts(model: EncodecModel) -> dict[str, str]:
         "bandwidths": f"{bandwidths} kbps",
         "codebooks": f"{model.config.num_codebooks} of {model.config.codebook_size:,} codes, {model.frame_rate} Hz",
     }
+
+
+def _evenly_among(files: Sequence[Path], num_most: int) -> list[Path]:
+    """At most so many, of all parts of the list."""
+    num = min(num_most, len(files))
+    return [files[index * len(files) // num] for index in range(num)]
 
 
 def _audio_fact(rows: Sequence[EvaluationRow]) -> str:

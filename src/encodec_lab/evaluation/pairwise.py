@@ -12,6 +12,7 @@ from encodec_lab.evaluation.scored_metrics import METRICS, ScoredMetric
 from encodec_lab.evaluation.summary import (
     Condition,
     bootstrap_interval,
+    finite_score,
     rows_by_condition,
     rows_by_domain,
     true_kbps_of,
@@ -20,7 +21,7 @@ from encodec_lab.evaluation.summary import (
 
 @dataclass(frozen=True)
 class PairwiseComparison:
-    """One metric of a system and of another, over the files that both have a score for.
+    """One metric of a system and of another, over the files that both have a finite score for.
 
     Attributes:
         domain: `summary.ALL_DOMAINS` for the files of all domains together.
@@ -101,8 +102,12 @@ def _compare(
     metric: ScoredMetric,
 ) -> PairwiseComparison | None:
     """None if no file has both scores."""
-    by_file = {row.file: row for row in others if metric.name in row.scores}
-    pairs = [(row, by_file[row.file]) for row in rows if metric.name in row.scores and row.file in by_file]
+    by_file = {row.file: row for row in others if finite_score(row, metric.name) is not None}
+    pairs = [
+        (row, by_file[row.file])
+        for row in rows
+        if row.file in by_file and finite_score(row, metric.name) is not None
+    ]
     if not pairs:
         return None
     differences = [row.scores[metric.name] - other.scores[metric.name] for row, other in pairs]

@@ -70,7 +70,8 @@ def write_report(path: str | Path, content: ReportContent) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as staged:
-        staged.write_text(render_report(content), encoding="utf-8")
+        # The name of a file need not be UTF-8.
+        staged.write_text(render_report(content), encoding="utf-8", errors="backslashreplace")
 
 
 def render_report(content: ReportContent) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from encodec_lab.evaluation.csv_table import write_records
+from encodec_lab.evaluation.csv_table import read_table, write_records
 from encodec_lab.evaluation.evaluate import Failure
 from encodec_lab.evaluation.evaluation_rows import EvaluationRow, write_csv
 from encodec_lab.evaluation.pairwise import compare_pairs, write_comparisons
@@ -19,6 +19,8 @@ SUMMARY_FILE = "summary.csv"
 PAIRS_FILE = "pairwise.csv"
 FAILURES_FILE = "failures.csv"
 PAGE_FILE = "report.html"
+# A hash of what all of the above were made from; written last of all.
+DIGEST_FILE = "made_from.sha256"
 
 
 def write_tables(
@@ -36,3 +38,9 @@ def write_tables(
         write_records(folder / FAILURES_FILE, Failure, failures)
     # The last, since the merging of a sweep looks for it.
     write_jsonl(folder / JSON_ROWS_FILE, rows)
+
+
+def read_failures(folder: Path) -> list[Failure]:
+    """The failures that `write_tables` wrote; none without their table."""
+    path = folder / FAILURES_FILE
+    return [Failure(**line) for line in read_table(path)] if path.is_file() else []

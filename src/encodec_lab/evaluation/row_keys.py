@@ -40,6 +40,11 @@ def file_identity(path: str | Path) -> tuple[str, int, int]:
     return str(path), status.st_size, status.st_mtime_ns
 
 
+def identity_tag(identity: str) -> str:
+    """8 hex digits of the whole of a system's identity, to tell systems of one name apart by."""
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
 @functools.cache
 def programs_identity() -> str:
     """Changes with the code and the packages that scores come from."""

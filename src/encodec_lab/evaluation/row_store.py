@@ -88,7 +88,8 @@ def read_jsonl(path: str | Path) -> list[EvaluationRow]:
 
 
 def _line(values: dict[str, object]) -> bytes:
-    return json.dumps(values, ensure_ascii=False).encode() + b"\n"
+    # In ASCII, since the name of a file need not be UTF-8.
+    return json.dumps(values).encode("ascii") + b"\n"
 
 
 def _parse(line: bytes) -> tuple[str, EvaluationRow] | None:

@@ -1,5 +1,6 @@
 """Means over files with bootstrap intervals, per domain, system and bandwidth."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,10 @@ class MetricSummary:
         bandwidth_kbps: what was asked of the system; None for an anchor.
         true_kbps: total bits over total duration of the files; None for an anchor.
         metric: its name.
-        mean: over the files that could be scored; None if none could.
+        mean: over the files that could be scored, with a finite score; None if none could.
         low: lower end of the 95 % bootstrap interval of the mean; None with fewer than two scores.
         high: its upper end.
-        num_scored: files with a score.
+        num_scored: files with such a score.
         num_not_scored: files without.
     """
 
@@ -77,6 +78,12 @@ def rows_by_condition(rows: Sequence[EvaluationRow]) -> dict[Condition, list[Eva
     return groups
 
 
+def finite_score(row: EvaluationRow, metric: str) -> float | None:
+    """None if there is none, or an infinite one, such as the SI-SNR of what came back unchanged: it has no mean."""
+    score = row.scores.get(metric)
+    return score if score is not None and math.isfinite(score) else None
+
+
 def true_kbps_of(rows: Sequence[EvaluationRow]) -> float | None:
     """Total bits over total duration; None if a row has no rate."""
     kilobits = [None if row.true_kbps is None else row.true_kbps * row.duration_s for row in rows]
@@ -113,7 +120,7 @@ def _number(value: float | None, form: str) -> str:
 def _summarise_metric(
     domain: str, condition: Condition, rows: Sequence[EvaluationRow], metric: str
 ) -> MetricSummary:
-    scores = [row.scores[metric] for row in rows if metric in row.scores]
+    scores = [score for row in rows if (score := finite_score(row, metric)) is not None]
     low, high = bootstrap_interval(scores) if len(scores) > 1 else (None, None)
     system, bandwidth_kbps = condition
     return MetricSummary(

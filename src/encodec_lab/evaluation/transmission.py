@@ -88,8 +88,9 @@ class CodecSystem:
         for kbps in self.bandwidths:
             model.num_codebooks_for(kbps)
         self.name = name or model.name + (" + LM" if use_lm else "")
-        # Weights alone do not tell what a codec does with them; nor does its name.
-        config = json.dumps({**model.config.to_dict(), "name": ""}, sort_keys=True)
+        # Weights alone do not tell what a codec does with them. Its own name is in it, since the form and the size of
+        # a stream depend on it.
+        config = json.dumps({**model.config.to_dict(), "name": model.name}, sort_keys=True)
         self.identity = f"{short_identity(model).hex()}-{hashlib.sha256(config.encode()).hexdigest()[:8]}"
         if use_lm:
             self.identity += "+" + short_identity(model.get_lm_model()).hex()

@@ -61,8 +61,12 @@ def run_jobs(
     workers: list[_Worker] = []
     try:
         while waiting or workers:
+            # All of them before the first is given anything, which waits until it has loaded its libraries.
+            num_before = len(workers)
             while waiting and len(workers) < num_workers:
-                workers.append(_start(payload, waiting.popleft()))
+                workers.append(_start(waiting.popleft()))
+            for worker in workers[num_before:]:
+                _give(worker, payload, worker.job)
             ready = connection.wait([worker.pipe for worker in workers])
             for worker in [one for one in workers if one.pipe in ready]:
                 try:
@@ -77,7 +81,8 @@ def run_jobs(
                 if kind == "result":
                     yield value
                 elif waiting:
-                    _give(worker, waiting.popleft())
+                    worker.job = waiting.popleft()
+                    _give(worker, worker.job)
                 else:
                     workers.remove(worker)
                     worker.pipe.close()
@@ -89,7 +94,7 @@ def run_jobs(
             worker.process.join()
 
 
-def _start(payload: bytes, job: Any) -> _Worker:
+def _start(job: Any) -> _Worker:
     # Not forked: torch's threads do not survive that.
     context = get_context("spawn")
     ours, theirs = context.Pipe()
@@ -97,17 +102,13 @@ def _start(payload: bytes, job: Any) -> _Worker:
     with _one_thread_each():
         process.start()
     theirs.close()
-    worker = _Worker(process, ours, job)
+    return _Worker(process, ours, job)
+
+
+def _give(worker: _Worker, *messages: Any) -> None:
     with contextlib.suppress(OSError):  # a process that is dead already is found out by reading from it
-        ours.send_bytes(payload)
-    _give(worker, job)
-    return worker
-
-
-def _give(worker: _Worker, job: Any) -> None:
-    worker.job = job
-    with contextlib.suppress(OSError):
-        worker.pipe.send(job)
+        for message in messages:
+            worker.pipe.send(message)
 
 
 @contextlib.contextmanager
@@ -128,15 +129,23 @@ def _one_thread_each() -> Iterator[None]:
 def _serve(pipe: Connection) -> None:
     """Do jobs until the other end of the pipe is closed, be it by the death of the process that holds it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the one that started these ends them
-    with contextlib.suppress(EOFError, OSError):
+    with contextlib.suppress(OSError):
         try:
-            work, shared = pickle.loads(pipe.recv_bytes())
-            while True:
-                job = pipe.recv()
-                for result in work(shared, job):
-                    pipe.send(("result", result))
-                pipe.send(("done", None))
-        except EOFError:
-            pass
+            messages = _received(pipe)
+            for payload in messages:
+                work, shared = pickle.loads(payload)
+                for job in messages:
+                    for result in work(shared, job):
+                        pipe.send(("result", result))
+                    pipe.send(("done", None))
         except Exception:
             pipe.send(("error", traceback.format_exc()))
+
+
+def _received(pipe: Connection) -> Iterator[Any]:
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            return
+        yield message

@@ -39,7 +39,10 @@ class BlindSetup {
     const seed = element("input", { type: "number", min: 0, max: 4294967295, step: 1, placeholder: "random", name: "seed" });
     const kinds = { abx: this.abxPart(), rating: this.ratingPart() };
     const choose = (kind) => {
-      for (const [one, part] of Object.entries(kinds)) part.fieldset.hidden = one !== kind;
+      for (const [one, part] of Object.entries(kinds)) {
+        // What is hidden must not keep the form from being sent.
+        part.fieldset.hidden = part.fieldset.disabled = one !== kind;
+      }
       form.dataset.kind = kind;
     };
     const choices = [["abx", "ABX: can I hear a difference?"], ["rating", "Rating: how good is each? (MUSHRA)"]];

@@ -12,7 +12,9 @@ class Sounds {
     const example = this.examples[exampleIndex];
     const context = this.contextFor(example.sample_rate_hz);
     if (!this.decoded.has(exampleIndex)) {
-      this.decoded.set(exampleIndex, Promise.all(example.versions.map((one) => context.decodeAudioData(bytesOf(one.flac)))));
+      const decoding = Promise.all(example.versions.map((one) => context.decodeAudioData(bytesOf(one.flac))));
+      this.decoded.set(exampleIndex, decoding);
+      decoding.catch(() => this.decoded.delete(exampleIndex)); // so that it is tried again
     }
     const buffers = await this.decoded.get(exampleIndex);
     await context.resume();
