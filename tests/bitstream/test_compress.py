@@ -224,7 +224,7 @@ def test_a_lost_record_of_a_codec_with_segments_that_does_not_normalise() -> Non
 def test_a_stream_of_an_unknown_model_says_how_to_name_it() -> None:
     stream = compress(random_codec(SMALL_24KHZ), random_wav(1, 320), format="v0")
     with pytest.raises(
-        EcdcError, match="'small_24khz', which is none of encodec_24khz, encodec_48khz; .*--model"
+        EcdcError, match="'small_24khz', which is none of encodec_24khz, encodec_48khz, lab_24khz; .*--model"
     ):
         decompress(stream)
 
