@@ -104,7 +104,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_until(self, condition: str, timeout_s: float = 10.0) -> None:
+    def wait_until(self, condition: str, timeout_s: float = _TIMEOUT_S) -> None:
         """Wait until a JavaScript expression is true."""
         deadline = time.monotonic() + timeout_s
         while not self.run(condition):
@@ -121,14 +121,18 @@ class Page:
         self.send("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def click(self, selector: str, across: float = 0.5) -> None:
-        """Click the first element that a CSS selector finds, at a part of its width."""
-        place = json.dumps(selector)
-        box = self.run(
-            f"(() => {{ const one = document.querySelector({place}); one.scrollIntoView({{ block: 'center', "
-            "behavior: 'instant' }); const box = one.getBoundingClientRect(); "
-            "return [box.left, box.top, box.width, box.height]; })()"
+        """Click the first element that a CSS selector finds, at a part of its width, once a click there would hit it.
+
+        What an earlier click began may still be going on: a closing window still covers what is below it.
+        """
+        find = (
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)}); if (one === null) return null; "
+            "one.scrollIntoView({ block: 'center', behavior: 'instant' }); const box = one.getBoundingClientRect(); "
+            f"const [x, y] = [box.left + {across} * box.width, box.top + box.height / 2]; "
+            "const hit = document.elementFromPoint(x, y); return hit !== null && one.contains(hit) ? [x, y] : null; })()"
         )
-        x, y = box[0] + across * box[2], box[1] + box[3] / 2
+        self.wait_until(f"{find} !== null")
+        x, y = self.run(find)
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 

@@ -61,7 +61,7 @@ def compose(*overrides: str) -> DictConfig:
 
 
 def start_program(
-    script: str, *arguments: str | Path, cwd: Path, timeout_s: float = 120, **environment: str
+    script: str, *arguments: str | Path, cwd: Path, timeout_s: float = 300, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `script` of the repository with these arguments in the folder `cwd`."""
     return subprocess.run(

@@ -42,7 +42,7 @@ def _saved(page: Page, folder: Path) -> dict[str, Any]:
     """What the page hands over as a file."""
     page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     page.click("button.save")
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (files := list(folder.glob("*.json"))):
         assert time.monotonic() < deadline, "nothing was saved"
         time.sleep(0.05)
