@@ -129,7 +129,8 @@ class Page:
             f"(() => {{ const one = document.querySelector({json.dumps(selector)}); if (one === null) return null; "
             "one.scrollIntoView({ block: 'center', behavior: 'instant' }); const box = one.getBoundingClientRect(); "
             f"const [x, y] = [box.left + {across} * box.width, box.top + box.height / 2]; "
-            "const hit = document.elementFromPoint(x, y); return hit !== null && one.contains(hit) ? [x, y] : null; })()"
+            "const hit = document.elementFromPoint(x, y); "
+            "return hit !== null && one.contains(hit) ? [x, y] : null; })()"
         )
         self.wait_until(f"{find} !== null")
         x, y = self.run(find)
