@@ -23,7 +23,7 @@ test: $(VENV)/installed-codec $(VENV)/installed-tests  ## Run all tests (WORKERS
 
 tests: test
 
-fuzz: $(VENV)/installed-codec $(VENV)/installed-tests  ## Feed 280,000 hostile streams to the readers, 7,000 to codecs and the command
+fuzz: $(VENV)/installed-codec $(VENV)/installed-tests  ## Feed 320,000 hostile streams to the readers, 8,000 to codecs and the command
 	ENCODEC_FUZZ=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/fuzz
 
 check: $(VENV)/installed-codec $(VENV)/installed-tests  ## Lint, formatting and types, changing nothing

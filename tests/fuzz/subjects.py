@@ -59,6 +59,13 @@ def make_subjects() -> list[Subject]:
             other_lm,
         ),
         Subject(
+            "v1 lm halves",
+            whole_integer,
+            _streams(whole_integer, (50_000, 49_000), "v1", use_lm=True, record_s=2.05),
+            "v1",
+            other_lm,
+        ),
+        Subject(
             "v1 lm segments",
             segmented_integer,
             _streams(segmented_integer, (3 * 4_752, 2 * 4_752 + 481), "v1", use_lm=True),
@@ -73,13 +80,17 @@ def _attach(model: EncodecModel, lm: LMModel | IntegerLM) -> None:
 
 
 def _streams(
-    model: EncodecModel, lengths: Sequence[int], format: str, use_lm: bool = False
+    model: EncodecModel,
+    lengths: Sequence[int],
+    format: str,
+    use_lm: bool = False,
+    record_s: float = 0.1,
 ) -> tuple[bytes, ...]:
     streams = []
     for seed, num_samples in enumerate(lengths):
         file = io.BytesIO()
         wav = random_wav(model.channels, num_samples, seed)
         source = v1_layout.SourceAudio(44_100, 2)
-        write_blocks(file, model, [wav], use_lm=use_lm, format=format, source=source, record_s=0.1)
+        write_blocks(file, model, [wav], use_lm=use_lm, format=format, source=source, record_s=record_s)
         streams.append(file.getvalue())
     return tuple(streams)

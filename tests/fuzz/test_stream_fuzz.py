@@ -1,7 +1,7 @@
 """Hostile streams: an `EcdcError` or a success, in bounded time and memory; in version 1 never other samples.
 
-A short version runs with the suite; `make fuzz` sets ENCODEC_FUZZ and runs 140,000 cases on the readers, as many on
-`--info`, and 7,000 through codecs and the command.
+A short version runs with the suite; `make fuzz` sets ENCODEC_FUZZ and runs 160,000 cases on the readers, as many on
+`--info`, and 8,000 through codecs and the command.
 """
 
 import collections
@@ -31,7 +31,7 @@ from encodec_lab.types import EcdcError
 MAX_CASE_S = 5
 MAX_ADDED_BYTES = 500 << 20
 BATCH = 500
-# For each of seven subjects; in parts, so that several processes can share them.
+# For each of eight subjects; in parts, so that several processes can share them.
 LONG = [pytest.mark.slow, pytest.mark.skipif("ENCODEC_FUZZ" not in os.environ, reason="long: make fuzz")]
 READER_RUNS = [pytest.param(0, 240), *(pytest.param(seed, 1_000, marks=LONG) for seed in range(1, 21))]
 CODEC_RUNS = [pytest.param(0, 8), *(pytest.param(seed, 40, marks=LONG) for seed in range(1, 6))]
@@ -42,7 +42,9 @@ def all_subjects() -> list[Subject]:
     return make_subjects()
 
 
-@pytest.fixture(params=["v0", "v0 segments", "v0 lm", "v1", "v1 segments", "v1 lm", "v1 lm segments"])
+@pytest.fixture(
+    params=["v0", "v0 segments", "v0 lm", "v1", "v1 segments", "v1 lm", "v1 lm halves", "v1 lm segments"]
+)
 def subject(
     all_subjects: list[Subject], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Subject:
