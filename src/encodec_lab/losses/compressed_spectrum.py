@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from encodec_lab.losses.waveform_pair import check_pair, float_rows
+
 
 class CompressedSpectrumLoss(nn.Module):
     """`sum_n (1 - w) mean(|A^c - B^c|^2) + w mean(|A^c e^(ia) - B^c e^(ib)|^2)` over STFTs of windows n.
@@ -57,18 +59,9 @@ class CompressedSpectrumLoss(nn.Module):
         Raises:
             ValueError: for two shapes, or audio no longer than half of the longest window.
         """
-        if real.shape != fake.shape:
-            raise ValueError(
-                f"waveforms of shapes {tuple(real.shape)} and {tuple(fake.shape)}: give one shape"
-            )
-        if real.shape[-1] < self.min_length_samples:
-            raise ValueError(
-                f"audio of {real.shape[-1]} samples is too short to reflect for the longest window: "
-                f"give at least {self.min_length_samples}"
-            )
+        check_pair(real, fake, self.min_length_samples)
         with torch.autocast(fake.device.type, enabled=False):
-            real_rows = real.detach().float().flatten(0, -2)  # [B*C, T]
-            fake_rows = fake.float().flatten(0, -2)
+            real_rows, fake_rows = float_rows(real, fake)
             return torch.stack(
                 [self._distance(window(real_rows), window(fake_rows)) for window in self.windows]
             ).sum()

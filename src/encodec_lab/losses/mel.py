@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encodec_lab.losses.waveform_pair import check_pair, float_rows
 from encodec_lab.modules.signal import mel_filterbank
 
 _LOG_FLOOR = 1e-5
@@ -57,18 +58,9 @@ class MultiScaleMelLoss(nn.Module):
         Raises:
             ValueError: for two shapes, or audio shorter than 3/8 of the longest window.
         """
-        if real.shape != fake.shape:
-            raise ValueError(
-                f"waveforms of shapes {tuple(real.shape)} and {tuple(fake.shape)}: give one shape"
-            )
-        if real.shape[-1] < self.min_length_samples:
-            raise ValueError(
-                f"audio of {real.shape[-1]} samples is too short to reflect for the longest window: "
-                f"give at least {self.min_length_samples}"
-            )
+        check_pair(real, fake, self.min_length_samples)
         with torch.autocast(fake.device.type, enabled=False):
-            real_rows = real.detach().float().flatten(0, -2)  # [B*C, T]
-            fake_rows = fake.float().flatten(0, -2)
+            real_rows, fake_rows = float_rows(real, fake)
             return torch.stack(
                 [_distance(scale(real_rows), scale(fake_rows)) for scale in self.scales]
             ).mean()

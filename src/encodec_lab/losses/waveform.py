@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from encodec_lab.losses.waveform_pair import check_pair
+
 
 class WaveformL1Loss(nn.Module):
     """`mean|real - fake|` over the samples [EnCodec section 3.4, l_t]."""
@@ -13,8 +15,5 @@ class WaveformL1Loss(nn.Module):
         Raises:
             ValueError: for two shapes.
         """
-        if real.shape != fake.shape:
-            raise ValueError(
-                f"waveforms of shapes {tuple(real.shape)} and {tuple(fake.shape)}: give one shape"
-            )
+        check_pair(real, fake)
         return (real.detach() - fake).abs().mean(dtype=torch.promote_types(fake.dtype, torch.float32))
