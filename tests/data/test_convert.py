@@ -41,6 +41,3 @@ def test_wrong_shapes_types_and_rates_are_refused():
         convert_audio(torch.zeros(1, 10, dtype=torch.int16), 24_000, 24_000, 1)
     with pytest.raises(ValueError, match="0 Hz"):
         convert_audio(torch.zeros(1, 10), 0, 24_000, 1)
-    # A kernel of 44,101 x 24,000 taps would take 8 GB.
-    with pytest.raises(ValueError, match="44101"):
-        convert_audio(torch.zeros(1, 10), 44_101, 24_000, 1)

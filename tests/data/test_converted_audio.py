@@ -16,7 +16,9 @@ def test_a_whole_file_is_resampled_and_mixed(write_noise):
     assert torch.equal(wav, convert_audio(*read_whole(path), 24_000, 1))
 
 
-@pytest.mark.parametrize("from_hz", [8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize(
+    "from_hz", [8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 44_101, 48_000, 96_000, 192_000]
+)
 @pytest.mark.parametrize("to_hz", [24_000, 48_000])
 def test_a_resampled_crop_equals_that_of_the_whole_file(write_noise, from_hz, to_hz):
     info = probe(write_noise("noise.wav", 0.7, from_hz, 2))

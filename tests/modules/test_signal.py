@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from encodec_lab.modules import signal
 from encodec_lab.modules.signal import resample, resampling_reach
 
 RATES = [(44_100, 24_000), (24_000, 44_100), (48_000, 24_000), (8_000, 24_000), (192_000, 8_000)]
@@ -27,3 +28,25 @@ def test_reach_is_how_far_an_impulse_is_heard(from_hz, to_hz):
 
 def test_equal_rates_reach_nowhere():
     assert resampling_reach(24_000, 24_000) == 0
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), RATES)
+def test_filters_without_a_table_are_the_same(monkeypatch, from_hz, to_hz):
+    wav = torch.randn(2, 3_001, generator=torch.Generator().manual_seed(0))
+    with_table = resample(wav, from_hz, to_hz)
+    monkeypatch.setattr(signal, "_MAX_TABLE_TAPS", 0)
+    monkeypatch.setattr(signal, "_TAPS_AT_A_TIME", 4_000)  # in several pieces
+    torch.testing.assert_close(
+        resample(wav, from_hz, to_hz), with_table, rtol=0, atol=5e-5
+    )  # torchaudio's times are float32
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(44_101, 24_000), (48_000, 44_099), (191_999, 8_000)])
+def test_rates_without_a_common_divisor(from_hz, to_hz):
+    def tone(rate_hz):
+        return torch.sin(2 * torch.pi * 440 * torch.arange(rate_hz // 2, dtype=torch.float64) / rate_hz)
+
+    resampled = resample(tone(from_hz), from_hz, to_hz)
+    assert resampled.shape[-1] == -(-(from_hz // 2) * to_hz // from_hz)
+    inside = slice(100, to_hz // 2 - 100)
+    torch.testing.assert_close(resampled[inside], tone(to_hz)[inside], rtol=0, atol=2e-3)

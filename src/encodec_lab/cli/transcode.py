@@ -28,7 +28,6 @@ from encodec_lab.data.audio_file import (
     AudioSource,
     probe,
 )
-from encodec_lab.data.convert import check_resamplable
 from encodec_lab.types import EcdcError
 
 BLOCK_S = 5.0
@@ -148,7 +147,6 @@ def _source_rate(reader: StreamReader) -> int:
         raise EcdcError(
             f"--restore: the stream claims that it was made of {channels} channels at {rate} Hz; leave --restore out"
         )
-    check_resamplable(reader.model.sample_rate, rate)
     return rate
 
 

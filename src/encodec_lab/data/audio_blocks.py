@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from encodec_lab.data.audio_file import AudioSource, probe, read_in_order
-from encodec_lab.data.convert import check_resamplable, convert_audio
+from encodec_lab.data.convert import convert_audio
 from encodec_lab.data.converted_audio import converted_length
 from encodec_lab.modules.signal import resampling_reach
 
@@ -29,14 +29,15 @@ class AudioBlocks:
 
     Raises:
         AudioFileError: see `probe`.
-        ValueError: the rates cannot be resampled, `channels` is neither 1 nor 2, or `block_s` is not positive.
+        ValueError: the rate is not positive, `channels` is neither 1 nor 2, or `block_s` is not positive.
     """
 
     def __init__(self, source: AudioSource, sample_rate_hz: int, channels: int, block_s: float) -> None:
         if not 0 < block_s < math.inf:
             raise ValueError(f"block_s must be positive, got {block_s}")
         info = probe(source)
-        check_resamplable(info.sample_rate_hz, sample_rate_hz)
+        if sample_rate_hz <= 0:
+            raise ValueError(f"cannot resample to {sample_rate_hz} Hz")
         if channels not in (1, 2):
             raise ValueError(f"cannot convert to {channels} channels: must be 1 (mono) or 2 (stereo)")
         self.info = info

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from encodec_lab.data.audio_file import AudioFileError, AudioInfo, read_crop
-from encodec_lab.data.convert import check_resamplable, convert_audio
+from encodec_lab.data.convert import convert_audio
 from encodec_lab.data.manifest import Source, report_bad_files
 
 
@@ -49,7 +49,6 @@ class ClipDataset(Dataset[tuple[Tensor, str]]):
         files = [info for source in sources for info in source.files]
         errors = []
         for info in files:
-            check_resamplable(info.sample_rate_hz, sample_rate_hz)
             try:
                 self._read_start(info)
             except AudioFileError as error:

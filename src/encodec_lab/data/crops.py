@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from encodec_lab.data.audio_file import AudioFileError
-from encodec_lab.data.convert import check_resamplable
 from encodec_lab.data.converted_audio import converted_length, read_converted_crop
 from encodec_lab.data.manifest import Source
 from encodec_lab.data.random_stream import random_stream
@@ -85,8 +84,6 @@ class CropDataset(Dataset[CropBatch]):
         if max_redraws < 0:
             raise ValueError(f"max_redraws must be 0 or more, got {max_redraws}")
         assert sources and all(source.files and source.weight > 0 for source in sources)
-        for rate_hz in sorted({info.sample_rate_hz for source in sources for info in source.files}):
-            check_resamplable(rate_hz, sample_rate_hz)
         self.num_samples = num_samples
         self.sample_rate_hz = sample_rate_hz
         self.channels = channels

@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+import torch
 import torchaudio.functional
 from torch import Tensor
 from torch.nn import functional
@@ -10,14 +11,24 @@ from torch.nn import functional
 # Of the windowed sinc: its zero crossings to each side, and its cut-off as a share of the lower Nyquist frequency.
 _ZERO_CROSSINGS = 6
 _ROLLOFF = 0.99
+# torchaudio makes a table of (from_hz / gcd) * (to_hz / gcd) taps: 8 GB from 44,101 to 24,000 Hz. The limit is passed
+# by no pair of rates in common use.
+_MAX_TABLE_TAPS = 1 << 26
+_TAPS_AT_A_TIME = 1 << 21
 
 
 def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
-    """Resample by windowed-sinc interpolation: [..., T] at `from_hz` to [..., ceil(T * to_hz / from_hz)] at `to_hz`."""
+    """Resample by windowed-sinc interpolation: [..., T] at `from_hz` to [..., ceil(T * to_hz / from_hz)] at `to_hz`.
+
+    Any two rates, in bounded memory. Raises ValueError unless they are positive.
+    """
     if from_hz <= 0 or to_hz <= 0:
         raise ValueError(f"sample rates must be positive, got {from_hz} Hz and {to_hz} Hz")
     if from_hz == to_hz:
         return wav
+    divisor = math.gcd(from_hz, to_hz)
+    if (from_hz // divisor) * (to_hz // divisor) > _MAX_TABLE_TAPS:
+        return _resample_without_table(wav, from_hz, to_hz)
     num_samples = wav.shape[-1]
     # torchaudio reckons the length in float32, and may come out short by one sample in a million.
     extended = functional.pad(wav, (0, 1 + (num_samples >> 20)))
@@ -25,6 +36,27 @@ def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
         extended, from_hz, to_hz, lowpass_filter_width=_ZERO_CROSSINGS, rolloff=_ROLLOFF
     )
     return resampled[..., : -(-num_samples * to_hz // from_hz)]
+
+
+def _resample_without_table(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
+    """The same formula as torchaudio's, its filters computed where they are used."""
+    num_samples = -(-wav.shape[-1] * to_hz // from_hz)
+    bandwidth_hz = min(from_hz, to_hz) * _ROLLOFF
+    reach = resampling_reach(from_hz, to_hz)
+    offsets = torch.arange(-reach, reach + 1, device=wav.device)
+    padded = functional.pad(wav, (reach, reach))
+    pieces = [wav.new_zeros(*wav.shape[:-1], 0)]
+    step = max(1, _TAPS_AT_A_TIME // len(offsets))
+    for start in range(0, num_samples, step):
+        times = torch.arange(start, min(start + step, num_samples), device=wav.device) * from_hz
+        places = (times // to_hz)[:, None] + offsets  # [N, taps]
+        # In integers up to here: hours of samples have no exact places in floating point.
+        crossings = (offsets - (times % to_hz)[:, None].double() / to_hz) * (bandwidth_hz / from_hz)
+        crossings = crossings.clamp(-_ZERO_CROSSINGS, _ZERO_CROSSINGS)
+        window = torch.cos(crossings * (torch.pi / 2 / _ZERO_CROSSINGS)).square()
+        taps = (torch.sinc(crossings) * window * (bandwidth_hz / from_hz)).to(wav.dtype)
+        pieces.append((padded[..., places + reach] * taps).sum(-1))
+    return torch.cat(pieces, dim=-1)
 
 
 def resampling_reach(from_hz: int, to_hz: int) -> int:
