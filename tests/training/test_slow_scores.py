@@ -79,6 +79,18 @@ def test_training_goes_on_meanwhile(monkeypatch):
     assert trainer.logged == [(9, {"valid/stoi/6kbps": 0.5, "valid/stoi/1.5kbps": 0.5})]
 
 
+def test_after_an_exception_no_further_clip_is_scored(monkeypatch):
+    go_on, calls = threading.Event(), []
+    waits = dataclasses.replace(scored_metrics.STOI, function=lambda *_: calls.append(go_on.wait(30)) or 0.5)
+    monkeypatch.setattr(slow_scores, "METRICS_WITH_VISQOL", (waits,))
+    callback, trainer = SlowScores(["stoi"], 1, 3), Stopped()
+    validate(callback, trainer, 3)
+    callback.on_exception(trainer, None, KeyboardInterrupt())
+    go_on.set()
+    callback._thread.shutdown(wait=True)
+    assert len(calls) <= 2  # one clip, at two bandwidths
+
+
 def test_a_resumed_run_counts_on():
     callback = SlowScores(["stoi"], 3, 1)
     validate(callback, Stopped(), 1)

@@ -1,5 +1,6 @@
 """Metrics that take too long for every validation, such as PESQ and STOI, on a few clips beside the training."""
 
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +14,7 @@ class SlowScores(lightning.Callback):
     """At every n-th validation scores the first clips of the first rank at every bandwidth, and logs the means.
 
     The scores are computed in a thread while the training goes on, and logged at the validation's step once they are
-    there; those of a run that is killed meanwhile are lost. The sanity check before the training is no validation.
+    there; those of a run that is stopped or killed meanwhile are lost. The sanity check before the training is no validation.
 
     Args:
         metrics: names, such as "pesq", "stoi" and "visqol".
@@ -40,6 +41,7 @@ class SlowScores(lightning.Callback):
         self._clips: list[ValidationClip] = []
         self._running: tuple[int, Future[dict[str, float]]] | None = None
         self._thread = ThreadPoolExecutor(1, "slow_scores")
+        self._stopped = threading.Event()
 
     def state_dict(self) -> dict[str, Any]:
         """How many validations there have been, for checkpoints."""
@@ -74,7 +76,10 @@ class SlowScores(lightning.Callback):
         if self._clips:
             self._log_when_done(trainer, wait=True)
             clips, self._clips = self._clips, []
-            self._running = (trainer.global_step - 1, self._thread.submit(_means, clips, self.metrics))
+            self._running = (
+                trainer.global_step - 1,
+                self._thread.submit(_means, clips, self.metrics, self._stopped),
+            )
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any, **__: Any) -> None:
         """Log what is ready."""
@@ -83,6 +88,12 @@ class SlowScores(lightning.Callback):
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Wait for what is not, and log it."""
         self._log_when_done(trainer, wait=True)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Give up, after the clip that is being scored: whoever presses Ctrl-C does not want to wait."""
+        self._stopped.set()
 
     def _log_when_done(self, trainer: lightning.Trainer, wait: bool) -> None:
         if self._running is None or not (wait or self._running[1].done()):
@@ -98,8 +109,12 @@ def _on_cpu(clip: ValidationClip) -> ValidationClip:
     return ValidationClip(clip.name, clip.sample_rate_hz, clip.original.cpu(), reconstructions)
 
 
-def _means(clips: list[ValidationClip], metrics: tuple[ScoredMetric, ...]) -> dict[str, float]:
+def _means(
+    clips: list[ValidationClip], metrics: tuple[ScoredMetric, ...], stopped: threading.Event
+) -> dict[str, float]:
     scores = BandwidthScores(list(clips[0].reconstructions), metrics)
     for clip in clips:
+        if stopped.is_set():
+            return {}
         scores.add(clip)
     return scores.local_means()
