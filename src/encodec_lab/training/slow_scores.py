@@ -14,7 +14,8 @@ class SlowScores(lightning.Callback):
     """At every n-th validation scores the first clips of the first rank at every bandwidth, and logs the means.
 
     The scores are computed in a thread while the training goes on, and logged at the validation's step once they are
-    there; those of a run that is stopped or killed meanwhile are lost. The sanity check before the training is no validation.
+    there; those of a run that is stopped or killed meanwhile are lost. The sanity check before the training is no
+    validation.
 
     Args:
         metrics: names, such as "pesq", "stoi" and "visqol".
