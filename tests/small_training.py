@@ -58,6 +58,7 @@ def codec_training(kind: type[CodecTraining] = CodecTraining, **changes: Any) ->
         "schedule": lambda step: 1.0,
         "discriminator_probability": 1.0,
         "unquantized_steps": 0,
+        "trains_encoder": True,
         "average_decay": 0.9,
         "seed": 5,
         "run_config": {"model": CONFIG.to_dict(), "discriminator": {"num_filters": 2}},

@@ -181,8 +181,28 @@ def test_what_cannot_be_started_from(with_adversary, noise_folder, tmp_path, cha
 
 
 def test_a_start_that_there_is_not(noise_folder):
-    with pytest.raises(ValueError, match="start=warm: use one of signal_preserving, block_transform, torch"):
+    with pytest.raises(
+        ValueError,
+        match="start=warm: use one of signal_preserving, block_transform, transform_voc",
+    ):
         module_of(noise_folder, "start=warm")
+
+
+def test_a_start_as_a_transform_and_vocoder(noise_folder):
+    module = module_of(
+        noise_folder,
+        "start=transform_vocoder",
+        "model.num_filters=16",
+        "model.strides=[2,4,5,8,1]",
+        "model.bandwidths=[1.5]",
+        "model.latent_dim=32",
+        "model.num_lstm_layers=0",
+        "model.compress=1",
+    )
+    wav = 0.1 * torch.sin(2 * torch.pi * 300 / 24_000 * torch.arange(3_200))[None, None]
+    with torch.no_grad():
+        error = module.codec.decoder(module.codec.encoder(wav)) - wav
+    assert error.square().sum() < 0.03 * wav.square().sum()
 
 
 def test_a_start_as_a_transform(noise_folder):

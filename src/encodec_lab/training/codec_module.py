@@ -61,6 +61,8 @@ class CodecTraining(StepTraining):
         discriminator_probability: of updating the discriminator at a step.
         unquantized_steps: how many steps the codebooks wait before they gather vectors for their start; until they have
             one, the latent goes to the decoder unquantised.
+        trains_encoder: false keeps the encoder's first weights, so that codebooks and decoder learn from latents that
+            stay as they are; there is no commitment then.
         average_decay: of the moving average of the weights.
         seed: of the run's draws.
         run_config: plain values that rebuild the run; kept in every checkpoint. `run_config["model"]` must build the
@@ -87,6 +89,7 @@ class CodecTraining(StepTraining):
         schedule: Schedule,
         discriminator_probability: float,
         unquantized_steps: int,
+        trains_encoder: bool,
         average_decay: float,
         seed: int,
         run_config: Mapping[str, Any],
@@ -105,6 +108,7 @@ class CodecTraining(StepTraining):
                 f"but the losses are {', '.join(sorted(losses))}"
             )
         codec.quantizer.configure_learning(codebook_learning)
+        codec.encoder.requires_grad_(trains_encoder)
         self.codec = codec
         self.discriminator = discriminator
         self.reconstruction_losses = nn.ModuleDict(reconstruction_losses)
@@ -123,10 +127,14 @@ class CodecTraining(StepTraining):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The codec's optimizer, then the discriminator's, if there is one."""
-        optimizers = [self.generator_optimizer(self.codec.parameters())]
+        optimizers = [self.generator_optimizer(self._learned_parameters())]
         if self.discriminator is not None:
             optimizers.append(self.discriminator_optimizer(self.discriminator.parameters()))
         return optimizers
+
+    def _learned_parameters(self) -> list[nn.Parameter]:
+        """The codec's, without those of an encoder that stays as it is."""
+        return [parameter for parameter in self.codec.parameters() if parameter.requires_grad]
 
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
         """One step of the generator and, by chance, one of the discriminator, on [B, C, T]."""
@@ -184,7 +192,7 @@ class CodecTraining(StepTraining):
             roots.append(self.commitment_weight * commitment)
             gradients.append(None)
         torch.autograd.backward(roots, gradients)
-        norm = self._reduce_gradients(self.codec.parameters())
+        norm = self._reduce_gradients(self._learned_parameters())
         optimizer.step()
         self._log_scalars("train", {**losses, "commitment": commitment, "gradient_norm": norm})
         self._log_scalars("balancer/norm", balanced.norms)
