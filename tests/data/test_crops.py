@@ -22,7 +22,7 @@ def folder(write_noise, tmp_path):
 
 
 def dataset(spec, seed=0, num_samples=12_000, channels=1, **arguments):
-    settings = {"silence_db": None, "max_redraws": 8, "augment": None} | arguments
+    settings = {"silence_db": None, "max_redraws": 8, "speed": None, "augment": None} | arguments
     return CropDataset(load_sources(spec, 0.5), num_samples, 24_000, channels, seed, **settings)
 
 

@@ -22,7 +22,9 @@ def crops(write_noise, tmp_path):
 
 def dataset(folder):
     sources = load_sources(folder, 0.0)
-    return CropDataset(sources, 100, 24_000, 1, seed=0, silence_db=None, max_redraws=8, augment=None)
+    return CropDataset(
+        sources, 100, 24_000, 1, seed=0, silence_db=None, max_redraws=8, speed=None, augment=None
+    )
 
 
 def loader(

@@ -47,6 +47,8 @@ def datamodule(audio: Path, **overrides) -> AudioDataModule:
         "valid_max_s": 0.5,
         "num_workers": 0,
         "seed": 7,
+        "speed": None,
+        "equalizer": None,
         "gain_db": [-10, 6],
         "silence_db": -60.0,
         "max_redraws": 8,

@@ -1,7 +1,9 @@
 """Random crops for training, where crop number i depends on nothing but the seed and i."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -9,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from encodec_lab.data.audio_file import AudioFileError
+from encodec_lab.data.audio_file import AudioFileError, AudioInfo
+from encodec_lab.data.augmentation import Augmentation
 from encodec_lab.data.converted_audio import converted_length, read_converted_crop
 from encodec_lab.data.manifest import Source
 from encodec_lab.data.random_stream import random_stream
+from encodec_lab.data.speed import RandomSpeed, rates_at_speed
 
-Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
 ReadError = tuple[str, str]
 
 # Keeps the numbers of this module apart from those of other users of the same seed.
@@ -61,6 +64,7 @@ class CropDataset(Dataset[CropBatch]):
         seed: 0 or more.
         silence_db: crops whose RMS is below this many dBFS are drawn again; None accepts silence.
         max_redraws: see above.
+        speed: at which a crop is played; None leaves it.
         augment: applied last, with the item's own stream; None changes nothing.
     """
 
@@ -73,6 +77,7 @@ class CropDataset(Dataset[CropBatch]):
         seed: int,
         silence_db: float | None,
         max_redraws: int,
+        speed: RandomSpeed | None,
         augment: Augmentation | None,
     ) -> None:
         if num_samples < 1:
@@ -89,6 +94,7 @@ class CropDataset(Dataset[CropBatch]):
         self.channels = channels
         self.seed = seed
         self.max_redraws = max_redraws
+        self.speed = speed
         self.augment = augment
         self._silence_rms = 0.0 if silence_db is None else 10 ** (silence_db / 20)
         self._sources = list(sources)
@@ -111,17 +117,22 @@ class CropDataset(Dataset[CropBatch]):
             ValueError: so many files of the source fail that no crop can be had.
         """
         rng = random_stream(self.seed, _STREAM_TAG, index)
-        source = _pick(self._source_edges, rng)
         errors: list[ReadError] = []
+        wav = self._read(_pick(self._source_edges, rng), rng, errors)
+        if self.augment is not None:
+            wav = self.augment(wav, rng)
+        return Crop(wav, tuple(errors))
+
+    def _read(self, source: int, rng: np.random.Generator, errors: list[ReadError]) -> Tensor:
+        """A crop [C, T] of this source at its full length, not augmented; files that fail are added to `errors`."""
+        factor = Fraction(1) if self.speed is None else self.speed.draw(rng)
         loudest: Tensor | None = None
         loudest_rms = -1.0
         num_redraws = 0
         while loudest is None or (loudest_rms < self._silence_rms and num_redraws < self.max_redraws):
             info = self._sources[source].files[_pick(self._file_edges[source], rng)]
-            num_total = converted_length(info, self.sample_rate_hz)
-            offset = int(rng.integers(max(0, num_total - self.num_samples) + 1))
             try:
-                wav = read_converted_crop(info, offset, self.num_samples, self.sample_rate_hz, self.channels)
+                wav = self._read_file(info, factor, rng)
                 rms = float(wav.square().mean().sqrt())
                 if not math.isfinite(rms):
                     raise AudioFileError(f"{info.path}: holds samples too large for 32-bit audio")
@@ -136,12 +147,14 @@ class CropDataset(Dataset[CropBatch]):
                 num_redraws += 1
             if rms > loudest_rms:
                 loudest, loudest_rms = wav, rms
-        wav = loudest
-        if wav.shape[-1] < self.num_samples:
-            wav = torch.nn.functional.pad(wav, (0, self.num_samples - wav.shape[-1]))
-        if self.augment is not None:
-            wav = self.augment(wav, rng)
-        return Crop(wav, tuple(errors))
+        return torch.nn.functional.pad(loudest, (0, self.num_samples - loudest.shape[-1]))
+
+    def _read_file(self, info: AudioInfo, factor: Fraction, rng: np.random.Generator) -> Tensor:
+        """A crop from anywhere in the file, played `factor` times faster: [C, T], shorter if the file is."""
+        from_hz, to_hz = rates_at_speed(info.sample_rate_hz, self.sample_rate_hz, factor)
+        info = dataclasses.replace(info, sample_rate_hz=from_hz)
+        offset = int(rng.integers(max(0, converted_length(info, to_hz) - self.num_samples) + 1))
+        return read_converted_crop(info, offset, self.num_samples, to_hz, self.channels)
 
 
 def _cumulative(weights: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

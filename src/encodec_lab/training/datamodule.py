@@ -6,12 +6,15 @@ from typing import Any
 import lightning
 import torch
 
+from encodec_lab.data.augmentation import Augmentation, Chain
 from encodec_lab.data.clips import ClipDataset, ClipLoader
 from encodec_lab.data.crops import CropDataset
+from encodec_lab.data.equalizer import RandomEqualizer
 from encodec_lab.data.gain import RandomGain
 from encodec_lab.data.loader import ResumableLoader
 from encodec_lab.data.manifest import load_sources
 from encodec_lab.data.sampler import CounterBatchSampler
+from encodec_lab.data.speed import RandomSpeed
 
 
 class AudioDataModule(lightning.LightningDataModule):
@@ -30,6 +33,8 @@ class AudioDataModule(lightning.LightningDataModule):
         batches_per_epoch: there is no other meaning to an epoch, since crops never run out.
         valid_max_s: validation clips are cut to this length.
         num_workers: processes that read ahead, per rank.
+        speed: pitch and tempo are changed together; None leaves them alone.
+        equalizer: levels of bands are changed; None leaves them alone.
         seed: with the index of a crop, decides everything that is drawn.
         gain_db: (low, high) of a random gain in decibels; None leaves the level alone.
         silence_db: training crops whose RMS is below this many dBFS are drawn again; None accepts silence.
@@ -49,6 +54,8 @@ class AudioDataModule(lightning.LightningDataModule):
         valid_max_s: float,
         num_workers: int,
         seed: int,
+        speed: RandomSpeed | None,
+        equalizer: RandomEqualizer | None,
         gain_db: Sequence[float] | None,
         silence_db: float | None,
         max_redraws: int,
@@ -71,7 +78,8 @@ class AudioDataModule(lightning.LightningDataModule):
         self._valid_max_s = valid_max_s
         self._num_workers = num_workers
         self._seed = seed
-        self._augment = None if gain_db is None else RandomGain(*gain_db)
+        self._speed = speed
+        self._augment = _chain(equalizer, None if gain_db is None else RandomGain(*gain_db))
         self._silence_db = silence_db
         self._max_redraws = max_redraws
         self._max_bad_share = max_bad_share
@@ -124,6 +132,7 @@ class AudioDataModule(lightning.LightningDataModule):
             self._seed,
             self._silence_db,
             self._max_redraws,
+            self._speed,
             self._augment,
         )
 
@@ -134,3 +143,7 @@ class AudioDataModule(lightning.LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def _chain(*steps: Augmentation | None) -> Augmentation:
+    return Chain([step for step in steps if step is not None])

@@ -1,0 +1,52 @@
+"""Random changes of training audio, each a function of the audio and of the numbers that it draws."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+# Audio [C, T] and the item's own stream of random numbers -> audio [C, T].
+Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Several augmentations, one after the other."""
+
+    steps: Sequence[Augmentation]
+
+    def __call__(self, wav: Tensor, rng: np.random.Generator) -> Tensor:
+        """[C, T] -> [C, T]."""
+        for step in self.steps:
+            wav = step(wav, rng)
+        return wav
+
+
+def takes_place(probability: float, rng: np.random.Generator) -> bool:
+    """Whether something of this probability happens to an item.
+
+    0 and 1 draw nothing: a step that is switched off leaves all other draws as they are without it.
+    """
+    return probability >= 1 or (probability > 0 and bool(rng.random() < probability))
+
+
+def without_clipping(wav: Tensor) -> Tensor:
+    """Scaled down to a peak of 1 if it is above."""
+    peak = float(wav.abs().max()) if wav.numel() else 0.0
+    # The scaled peak is clamped too, since rounding can carry it past 1.
+    return (wav * (1 / peak)).clamp(-1, 1) if peak > 1 else wav
+
+
+def check_probability(name: str, probability: float) -> None:
+    """Raise ValueError unless it is a number from 0 to 1."""
+    if not 0 <= probability <= 1:
+        raise ValueError(f"{name}.probability must be between 0 and 1, got {probability}")
+
+
+def check_range(name: str, bounds: Sequence[float]) -> tuple[float, float]:
+    """The bounds (low, high); ValueError unless they are finite and in order."""
+    if len(bounds) != 2 or not all(math.isfinite(bound) for bound in bounds) or bounds[0] > bounds[1]:
+        raise ValueError(f"{name} must be a finite (low, high) with low <= high, got {bounds!r}")
+    return float(bounds[0]), float(bounds[1])
