@@ -70,6 +70,7 @@ def test_the_latent_is_companded_coefficients_and_levels(level_db: float) -> Non
     coefficients = torch.from_numpy(dct(samples.reshape(-1, 320), norm="ortho")[:, :NUM_LOW].T)
     expected = compand(coefficients)
     assert latent.shape == (32, 24)
+    latent = latent / VocoderShape(hop_length=320, num_low=NUM_LOW).weights[:, None]
     assert (latent[:NUM_LOW] - expected).square().sum() < 1e-3 * expected.square().sum()
     error_db = (latent[NUM_LOW:] - scaled_level(torch.from_numpy(_bands(samples)))) / 0.02
     assert error_db.square().mean().sqrt() < 3.0  # of nine rectified samples a band
@@ -86,6 +87,11 @@ def test_the_decoder_gives_back_low_coefficients_and_levels_of_bands() -> None:
     assert np.square(low - decoded_low).sum() < 0.01 * np.square(low).sum()
     error_db = 20 * np.log10(_bands(decoded) / _bands(samples))
     assert np.sqrt(np.square(error_db).mean()) < 3.5
+
+
+def test_what_words_do_not_need_counts_half() -> None:
+    weights = VocoderShape(hop_length=320, num_low=NUM_LOW).weights.tolist()
+    assert weights == [0.5] * 3 + [1.0] * 25 + [0.5] * 4
 
 
 def test_companding_is_undone() -> None:

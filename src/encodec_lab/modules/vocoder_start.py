@@ -51,6 +51,8 @@ _LEVEL_CENTRE_DB = 40.0  # below full scale
 _LEVEL_SCALE = 0.02  # a decibel beside companded coefficients: the share that quantisation error gets
 _LOUDEST_DB = 12.0  # of a band's level
 
+_OUTER_WEIGHT = 0.5
+
 _ENCODER_SHARPNESS = 300.0  # a rectifier's corner is a three-hundredth wide
 _DECODER_SHARPNESS = 30.0
 _COMPANDING_SCALES = torch.logspace(math.log10(0.2), math.log10(150.0), 5)
@@ -89,6 +91,17 @@ class VocoderShape:
     num_low: int
 
     @property
+    def weights(self) -> Tensor:
+        """What the latent's dimensions are multiplied by [num_low + bands]: the outermost, of no use to words, by half.
+
+        Those are the lowest sixth of the coefficients and the upper third of the bands.
+        """
+        weights = torch.ones(self.num_low + NUM_BANDS)
+        weights[: self.num_low // 6] = _OUTER_WEIGHT
+        weights[len(weights) - NUM_BANDS // 3 :] = _OUTER_WEIGHT
+        return weights
+
+    @property
     def bands(self) -> list[tuple[int, int]]:
         """First coefficient and end of each band: equal intervals of pitch, thirds of octaves if they are four."""
         octaves = math.log2(self.hop_length / self.num_low)
@@ -101,7 +114,7 @@ def start_as_transform_vocoder_(encoder: SeanetEncoder, decoder: SeanetDecoder) 
     """Give both their first weights: those of `preserve_signal_`, with transform and vocoder in some of the channels.
 
     The latent's first dimensions are the companded low coefficients (see `compand`), the last 12 the levels of the
-    bands (`scaled_level`).
+    bands (`scaled_level`), all times `VocoderShape.weights`.
 
     Raises:
         ValueError: the networks are not causal, mono and weight normalised without an LSTM, end in other strides than
@@ -133,6 +146,9 @@ def start_as_transform_vocoder_(encoder: SeanetEncoder, decoder: SeanetDecoder) 
         _let_through(units, count)
     _start_encoder_tail(down, strides[-2], shape, num_projections)
     _start_decoder_head(up, strides[-2], shape, phase_counts[-1])
+    assign_(down.last, full_weight(down.last) * shape.weights[:, None, None])
+    bias(down.last).mul_(shape.weights)
+    assign_(up.first, full_weight(up.first) / shape.weights[:, None])
 
 
 def _check_room(shape: VocoderShape, down: SeanetLayers, up: SeanetLayers, strides: list[int]) -> int:
