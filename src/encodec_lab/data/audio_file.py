@@ -39,12 +39,17 @@ class BadAudioWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What the header of an audio file says."""
+    """What the header of an audio file says.
+
+    Attributes:
+        peak: largest magnitude of its samples, where a manifest says so.
+    """
 
     path: Path
     sample_rate_hz: int
     channels: int
     num_samples: int
+    peak: float | None = None
 
     @property
     def duration_s(self) -> float:

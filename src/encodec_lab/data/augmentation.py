@@ -39,6 +39,11 @@ def without_clipping(wav: Tensor) -> Tensor:
     return (wav * (1 / peak)).clamp(-1, 1) if peak > 1 else wav
 
 
+def fft_length(num_samples: int) -> int:
+    """The least even length, not below `num_samples`, whose prime factors are 2, 3 and 5, a few of the latter."""
+    return min(odd << max(1, (-(-num_samples // odd) - 1).bit_length()) for odd in (1, 3, 5, 9, 15))
+
+
 def check_probability(name: str, probability: float) -> None:
     """Raise ValueError unless it is a number from 0 to 1."""
     if not 0 <= probability <= 1:

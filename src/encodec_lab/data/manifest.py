@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from encodec_lab.data.audio_file import AudioFileError, AudioInfo, BadAudioWarning, probe
 from encodec_lab.data.audio_folder import AUDIO_SUFFIXES, find_below
@@ -20,11 +20,16 @@ _PROBE_THREADS = 8
 
 @dataclass(frozen=True)
 class Source:
-    """The usable files of one folder or manifest, and the relative weight with which crops are drawn from it."""
+    """The usable files of one folder or manifest, and the relative weight with which crops are drawn from it.
+
+    Attributes:
+        kind: of its audio, such as "music", for `Mixing`.
+    """
 
     name: str
     files: tuple[AudioInfo, ...]
     weight: float
+    kind: str | None = None
 
     @property
     def duration_s(self) -> float:
@@ -35,22 +40,25 @@ def load_sources(spec: Any, max_bad_share: float) -> list[Source]:
     """Resolve and probe what `data.train` or `data.valid` names.
 
     Args:
-        spec: a path, a list of paths, or a list of {path, weight}. A path is a folder (searched recursively), a
+        spec: a path, a list of paths, or a list of {path, weight, kind}. A path is a folder (searched recursively), a
             manifest (see `list_audio`) or one audio file. Weights are relative to each other; without them each source
-            weighs what it lasts, so that every second of audio is as likely as any other.
+            weighs what it lasts, so that every second of audio is as likely as any other. Kinds are words such as
+            "music", which `Mixing` tells sources by.
         max_bad_share: the share of a source's files, 0 to 1, that may be unusable. They are left out with one
             BadAudioWarning that names them; more is an error.
 
     Raises:
-        ValueError: missing path, nothing usable, too many bad files, weights that are negative, zero or incomplete.
+        ValueError: missing path, nothing usable, too many bad files, weights that are negative or zero, weights or
+            kinds that are incomplete.
     """
     entries = _parse_spec(spec)
-    listed = [(path, weight, list_audio(path)) for path, weight in entries]
+    listed = [(entry, list_audio(entry.path)) for entry in entries]
     sources = []
-    for path, weight, files in listed:
-        usable = probe_all(files, max_bad_share, where=str(path))
-        source = Source(str(path), tuple(usable), 0.0)
-        sources.append(Source(source.name, source.files, source.duration_s if weight is None else weight))
+    for entry, files in listed:
+        usable = tuple(probe_all(files, max_bad_share, where=str(entry.path)))
+        duration_s = sum(info.duration_s for info in usable)
+        weight = duration_s if entry.weight is None else entry.weight
+        sources.append(Source(str(entry.path), usable, weight, entry.kind))
     return sources
 
 
@@ -131,29 +139,48 @@ def _probe_or_error(path: Path) -> AudioInfo | AudioFileError:
         return error
 
 
-def _parse_spec(spec: Any) -> list[tuple[Path, float | None]]:
-    expected = "expected a path, a list of paths, or a list of {path, weight}"
+class _Entry(NamedTuple):
+    path: Path
+    weight: float | None
+    kind: str | None
+
+
+def _parse_spec(spec: Any) -> list[_Entry]:
+    expected = "expected a path, a list of paths, or a list of {path, weight, kind}"
     if isinstance(spec, str | os.PathLike | Mapping):
         spec = [spec]
     if not isinstance(spec, Iterable):
         raise ValueError(f"audio sources: {expected}, got {spec!r}")
-    entries: list[tuple[Path, float | None]] = []
+    entries: list[_Entry] = []
     for entry in spec:
         if isinstance(entry, str | os.PathLike):
-            entries.append((Path(entry), None))
-        elif isinstance(entry, Mapping) and "path" in entry and set(entry) <= {"path", "weight"}:
-            entries.append((Path(entry["path"]), _parse_weight(entry)))
+            entries.append(_Entry(Path(entry), None, None))
+        elif isinstance(entry, Mapping) and "path" in entry and set(entry) <= {"path", "weight", "kind"}:
+            entries.append(_Entry(Path(entry["path"]), _parse_weight(entry), _parse_kind(entry)))
         else:
             raise ValueError(f"audio sources: {expected}, got the entry {entry!r}")
     if not entries:
         raise ValueError(f"audio sources: {expected}, got an empty list")
-    num_weighted = sum(weight is not None for _, weight in entries)
+    num_weighted = sum(entry.weight is not None for entry in entries)
     if num_weighted not in (0, len(entries)):
         raise ValueError(
             f"audio sources: {num_weighted} of {len(entries)} have a weight; give all of them one, or none "
             "(then each weighs what it lasts)"
         )
+    num_of_kind = sum(entry.kind is not None for entry in entries)
+    if num_of_kind not in (0, len(entries)):
+        raise ValueError(
+            f"audio sources: {num_of_kind} of {len(entries)} have a kind; give all of them one, or none "
+            "(then all are mixed with all)"
+        )
     return entries
+
+
+def _parse_kind(entry: Mapping[str, Any]) -> str | None:
+    kind = entry.get("kind")
+    if kind is not None and not (isinstance(kind, str) and kind):
+        raise ValueError(f"{entry['path']}: the kind must be a word such as music, got {kind!r}")
+    return kind
 
 
 def _parse_weight(entry: Mapping[str, Any]) -> float | None:
