@@ -30,4 +30,4 @@ class FilePeaks:
 
 def measure_peak(info: AudioInfo) -> float:
     """The largest magnitude of the file's samples, over all channels."""
-    return max(float(block.abs().max()) for block in read_in_order(info.path, _BLOCK_SAMPLES))
+    return max(float(block.abs().max()) for block in read_in_order(info.source, _BLOCK_SAMPLES))
