@@ -110,16 +110,14 @@ def read_crop(source: AudioSource, offset: int, num_samples: int) -> Tensor:
             return torch.zeros(info.channels, 0)
         if offset:
             file.seek(offset)
-        wav = _read_samples(file, num_wanted)
-    _check_samples(path, wav, offset, num_wanted)
-    return wav
+        return _read_samples(path, file, offset, num_wanted)
 
 
-def read_whole(path: str | Path) -> tuple[Tensor, int]:
+def read_whole(source: AudioSource) -> tuple[Tensor, int]:
     """The whole file and its sample rate in Hz: ([C, T] float32, rate). Raises as `read_crop`."""
     # In blocks: a damaged header that claims terabytes must not allocate them.
-    wav = torch.cat(list(read_in_order(path, _READ_BLOCK_SAMPLES)), dim=-1)
-    return wav, probe(path).sample_rate_hz
+    wav = torch.cat(list(read_in_order(source, _READ_BLOCK_SAMPLES)), dim=-1)
+    return wav, probe(source).sample_rate_hz
 
 
 def read_in_order(source: AudioSource, block_samples: int) -> Iterator[Tensor]:
@@ -133,9 +131,7 @@ def read_in_order(source: AudioSource, block_samples: int) -> Iterator[Tensor]:
         info = _checked_info(path, file)
         for offset in range(0, info.num_samples, block_samples):
             num_wanted = min(block_samples, info.num_samples - offset)
-            block = _read_samples(file, num_wanted)
-            _check_samples(path, block, offset, num_wanted)
-            yield block
+            yield _read_samples(path, file, offset, num_wanted)
 
 
 def write_wav(path: str | Path, wav: Tensor, sample_rate_hz: int) -> None:
@@ -252,15 +248,15 @@ def _checked_info(path: Path, file: soundfile.SoundFile) -> AudioInfo:
     return info
 
 
-def _read_samples(file: soundfile.SoundFile, num_samples: int) -> Tensor:
-    return torch.from_numpy(file.read(num_samples, dtype="float32", always_2d=True).T).contiguous()
-
-
-def _check_samples(path: Path, wav: Tensor, offset: int, num_wanted: int) -> None:
+def _read_samples(path: Path, file: soundfile.SoundFile, offset: int, num_wanted: int) -> Tensor:
+    """The next samples [C, num_wanted], which are those from `offset` on."""
+    wav = torch.from_numpy(file.read(num_wanted, dtype="float32", always_2d=True).T).contiguous()
     if wav.shape[-1] < num_wanted:
         raise AudioFileError(
             f"{path}: ends after {offset + wav.shape[-1]} samples where its header says "
             f"at least {offset + num_wanted} (truncated file)"
         )
-    if not torch.isfinite(wav).all():
+    # Integers, which FLAC holds too, are always finite.
+    if not file.subtype.startswith("PCM_") and not torch.isfinite(wav).all():
         raise AudioFileError(f"{path}: holds NaN or infinite samples")
+    return wav

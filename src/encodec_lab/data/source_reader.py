@@ -87,7 +87,8 @@ class SourceReader:
                 num_redraws += 1
             if rms > loudest_rms:
                 loudest, loudest_rms = wav * scale if scale != 1 else wav, rms
-        return torch.nn.functional.pad(loudest, (0, self._num_samples - loudest.shape[-1]))
+        num_missing = self._num_samples - loudest.shape[-1]
+        return torch.nn.functional.pad(loudest, (0, num_missing)) if num_missing else loudest
 
     def _read_file(self, info: AudioInfo, factor: Fraction, rng: np.random.Generator) -> Tensor:
         """A crop from anywhere in the file, played `factor` times faster: [C, T], shorter if the file is."""

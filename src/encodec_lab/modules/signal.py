@@ -1,10 +1,12 @@
 """Resampling and mel filterbanks: the only file of the package that imports torchaudio."""
 
+import functools
 import math
 from typing import Literal
 
 import torch
 import torchaudio.functional
+import torchaudio.transforms
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +17,8 @@ _ROLLOFF = 0.99
 # by no pair of rates in common use.
 _MAX_TABLE_TAPS = 1 << 26
 _TAPS_AT_A_TIME = 1 << 21
+# A megabyte for each pair of rates in use.
+_MAX_REMEMBERED_TAPS = 1 << 18
 
 
 def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
@@ -27,15 +31,25 @@ def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
     if from_hz == to_hz:
         return wav
     divisor = math.gcd(from_hz, to_hz)
-    if (from_hz // divisor) * (to_hz // divisor) > _MAX_TABLE_TAPS:
+    num_taps = (from_hz // divisor) * (to_hz // divisor)
+    if num_taps > _MAX_TABLE_TAPS:
         return _resample_without_table(wav, from_hz, to_hz)
     num_samples = wav.shape[-1]
     # torchaudio reckons the length in float32, and may come out short by one sample in a million.
     extended = functional.pad(wav, (0, 1 + (num_samples >> 20)))
-    resampled: Tensor = torchaudio.functional.resample(
-        extended, from_hz, to_hz, lowpass_filter_width=_ZERO_CROSSINGS, rolloff=_ROLLOFF
-    )
+    build = _resampler if num_taps <= _MAX_REMEMBERED_TAPS else _resampler.__wrapped__
+    resampled: Tensor = build(from_hz // divisor, to_hz // divisor, wav.dtype, wav.device)(extended)
     return resampled[..., : -(-num_samples * to_hz // from_hz)]
+
+
+@functools.lru_cache(maxsize=128)
+def _resampler(
+    from_hz: int, to_hz: int, dtype: torch.dtype, device: torch.device
+) -> torchaudio.transforms.Resample:
+    """The resampling of torchaudio with its table, which else takes as long to make as a second of audio to convert."""
+    return torchaudio.transforms.Resample(
+        from_hz, to_hz, lowpass_filter_width=_ZERO_CROSSINGS, rolloff=_ROLLOFF, dtype=dtype
+    ).to(device)
 
 
 def _resample_without_table(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
