@@ -1,15 +1,15 @@
 """A random smooth equalizer, for training: other microphones, rooms and loudspeakers than those of the recordings."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_lab.data.augmentation import check_probability, check_range, fft_length, takes_place
+from encodec_lab.data.augmentation import check_probability, check_range, fft_length, filtered, takes_place
 
 # Zeros to each side of the crop, in periods of the lowest band: there its response, which goes both ways, dies out.
 _PADDING_PERIODS = 2
@@ -52,14 +52,12 @@ class RandomEqualizer:
         if not takes_place(self.probability, rng):
             return wav
         gains_db = rng.uniform(self.gain_db[0], self.gain_db[1], self.num_bands)
-        num_samples = wav.shape[-1]
         padding = round(_PADDING_PERIODS * self.sample_rate_hz / self.low_hz)
         # The circular transform lets what would come before the first sample appear at the end, beyond the crop.
-        length = fft_length(num_samples + 2 * padding)
+        length = fft_length(wav.shape[-1] + 2 * padding)
         weights = _band_weights(self.num_bands, self.low_hz, self.sample_rate_hz, 1 + length // 2)
-        gains = torch.from_numpy(10 ** (gains_db @ weights / 20)).to(wav.dtype)
-        changed: Tensor = torch.fft.irfft(torch.fft.rfft(wav, length) * gains, length)
-        return changed[..., :num_samples]
+        gains: NDArray[np.float64] = np.exp(gains_db * (math.log(10) / 20) @ weights)
+        return filtered(wav, gains.astype(np.float32), length)
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from encodec_lab.data.augmentation import (
     check_probability,
     check_range,
     fft_length,
+    filtered,
     takes_place,
     without_clipping,
 )
@@ -51,10 +52,9 @@ class RandomReverb:
         ratio_db = rng.uniform(self.direct_to_reverberant_db[0], self.direct_to_reverberant_db[1])
         response = room_response(rt60_s, ratio_db, self.sample_rate_hz, wav.shape[0], rng)
         # What the tail does after the crop is not heard.
-        response = response[:, : wav.shape[-1]].to(wav.dtype)
+        response = response[:, : wav.shape[-1]].astype(np.float32)
         length = fft_length(wav.shape[-1] + response.shape[-1])
-        heard = torch.fft.irfft(torch.fft.rfft(wav, length) * torch.fft.rfft(response, length), length)
-        return without_clipping(heard[..., : wav.shape[-1]])
+        return without_clipping(filtered(wav, np.fft.rfft(response, length), length))
 
 
 def room_response(
@@ -63,17 +63,18 @@ def room_response(
     sample_rate_hz: int,
     channels: int,
     rng: np.random.Generator,
-) -> Tensor:
-    """The response of a room, [C, N] float64 of energy 1 per channel: the direct sound, then noise that dies away.
+) -> NDArray[np.float64]:
+    """The response of a room, [C, N] of energy 1 per channel: the direct sound, then noise that dies away.
 
     The model of J.-D. Polack (1988): Gaussian noise times an exponential, which falls by 60 dB in `rt60_s`, where it
     ends. The tails of the channels are independent, as in a diffuse field. The direct sound is the first sample, which
     delays nothing.
     """
     num_samples = 1 + math.ceil(rt60_s * sample_rate_hz)
-    decay = 10 ** (-3 * np.arange(num_samples) / (rt60_s * sample_rate_hz))
-    response = rng.standard_normal((channels, num_samples)) * decay
+    decay = np.exp(np.arange(num_samples) * (-3 * math.log(10) / (rt60_s * sample_rate_hz)))
+    response: NDArray[np.float64] = rng.standard_normal((channels, num_samples)) * decay
     response[:, 0] = 0
     response *= 10 ** (-direct_to_reverberant_db / 20) / np.sqrt((response**2).sum(axis=1, keepdims=True))
     response[:, 0] = 1
-    return torch.from_numpy(response / np.sqrt((response**2).sum(axis=1, keepdims=True)))
+    response /= np.sqrt((response**2).sum(axis=1, keepdims=True))
+    return response
