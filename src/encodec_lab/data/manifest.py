@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from encodec_lab.data.audio_file import AudioFileError, AudioInfo, BadAudioWarning, probe
 from encodec_lab.data.audio_folder import AUDIO_SUFFIXES, find_below
+from encodec_lab.data.audio_table import AudioTable
 from encodec_lab.data.file_part import FilePart, is_url
 from encodec_lab.data.manifest_file import INDEX_FILE, MANIFEST_SUFFIXES, Listed, located, read_manifest
 from encodec_lab.data.tar_shards import SHARD_SUFFIX, audio_members
@@ -27,13 +28,13 @@ class Source:
     """
 
     name: str
-    files: tuple[AudioInfo, ...]
+    files: AudioTable
     weight: float
     kind: str | None = None
 
     @property
     def duration_s(self) -> float:
-        return sum(info.duration_s for info in self.files)
+        return float(self.files.durations_s.sum())
 
 
 def load_sources(spec: Any, max_bad_share: float) -> list[Source]:
@@ -54,9 +55,8 @@ def load_sources(spec: Any, max_bad_share: float) -> list[Source]:
     listed = [(entry, list_sources(entry.path)) for entry in entries]
     sources = []
     for entry, files in listed:
-        usable = tuple(probe_all(files, max_bad_share, where=str(entry.path)))
-        duration_s = sum(info.duration_s for info in usable)
-        weight = duration_s if entry.weight is None else entry.weight
+        usable = AudioTable(probe_all(files, max_bad_share, where=str(entry.path)))
+        weight = float(usable.durations_s.sum()) if entry.weight is None else entry.weight
         sources.append(Source(str(entry.path), usable, weight, entry.kind))
     return sources
 
@@ -131,8 +131,10 @@ def probe_all(files: Sequence[Listed], max_bad_share: float, where: str) -> list
     """
     if not 0 <= max_bad_share <= 1:
         raise ValueError(f"max_bad_share must be between 0 and 1, got {max_bad_share}")
+    unknown = [item for item in files if not isinstance(item, AudioInfo)]
     with ThreadPoolExecutor(_PROBE_THREADS) as pool:
-        results = list(pool.map(probe_or_error, files))
+        probed = pool.map(probe_or_error, unknown)
+        results = [item if isinstance(item, AudioInfo) else next(probed) for item in files]
     usable = [result for result in results if isinstance(result, AudioInfo)]
     errors = [str(result) for result in results if not isinstance(result, AudioInfo)]
     report_bad_files(errors, len(files), max_bad_share, where)

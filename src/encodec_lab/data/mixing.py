@@ -133,7 +133,7 @@ class StrategyDraw:
         return DrawnStrategy([pick(edges, rng) for _ in range(strategy.num_sources)], strategy.reverb)
 
 
-def cumulative(weights: Sequence[float]) -> NDArray[np.float64]:
+def cumulative(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """What `pick` draws from: each weight's share of the numbers from 0 to 1 ends at its edge."""
     edges = np.cumsum(np.asarray(weights, dtype=np.float64))
     edges /= edges[-1]

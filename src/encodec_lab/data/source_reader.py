@@ -46,9 +46,9 @@ class SourceReader:
         speed: RandomSpeed | None,
         normalizes: bool,
     ) -> None:
-        assert sources and all(source.files and source.weight > 0 for source in sources)
+        assert sources and all(len(source.files) and source.weight > 0 for source in sources)
         self._sources = list(sources)
-        self._file_edges = [cumulative([info.duration_s for info in source.files]) for source in sources]
+        self._file_edges = [cumulative(source.files.durations_s) for source in sources]
         self._num_samples = num_samples
         self._sample_rate_hz = sample_rate_hz
         self._channels = channels

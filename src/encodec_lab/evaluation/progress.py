@@ -15,13 +15,14 @@ LINE_EVERY_S = 10.0
 
 
 @contextmanager
-def shown_progress(stream: TextIO = sys.stderr, done: str = "evaluated") -> Iterator[OnProgress]:
+def shown_progress(stream: TextIO | None = None, done: str = "evaluated") -> Iterator[OnProgress]:
     """Give a function to call after each condition, which shows how far things are.
 
     Args:
-        stream: where to show it.
+        stream: where to show it; None for standard error.
         done: what has been done to those that count.
     """
+    stream = stream or sys.stderr
     if stream.isatty() and importlib.util.find_spec("rich") is not None:
         with _rich_bar(done, stream) as on_progress:
             yield on_progress
