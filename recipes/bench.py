@@ -1,6 +1,7 @@
 """Real-time factors of the two published architectures beside the reference's, on one thread: python recipes/bench.py.
 
-First the codecs alone, then entropy coding with a language model of the paper's size, alone and as part of compression.
+First the codecs alone, then entropy coding with a language model of the paper's size, alone and as part of compression;
+at the end the loading of training data.
 Random weights; the reference package is read from .venv/reference, where `make test` puts it, and left out otherwise.
 """
 
@@ -13,6 +14,7 @@ import torch
 from encodec_lab import EncodecModel
 from encodec_lab.evaluation.speed import measure_in_turns
 from encodec_lab.evaluation.speed_lm import Comparison, compare_language_model_coding
+from encodec_lab.evaluation.speed_loading import measure_loading
 
 REFERENCE = Path(__file__).parents[1] / ".venv/reference"
 
@@ -34,6 +36,8 @@ def main() -> None:
         report(name, Comparison("10 s of noise", factors[0], factors[1] if reference else None))
         for comparison in compare_language_model_coding(codecs[0], reference):
             report(name, comparison)
+    for what, crops_per_core_s in measure_loading():
+        print(f"loading, {what}: {crops_per_core_s:.0f} one-second crops per core and second", flush=True)
 
 
 def report(name: str, comparison: Comparison) -> None:

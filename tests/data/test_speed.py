@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from encodec_lab.data.crops import CropDataset
+from encodec_lab.data.crops import CropAugmentations, CropDataset
 from encodec_lab.data.manifest import load_sources
 from encodec_lab.data.speed import RandomSpeed, rates_at_speed
 
@@ -56,7 +56,9 @@ def tone(tmp_path):
 
 
 def crops_at(path, speed, sample_rate_hz=24_000):
-    return CropDataset(load_sources(path, 0.0), 24_000, sample_rate_hz, 1, 5, None, 8, speed, None)
+    return CropDataset(
+        load_sources(path, 0.0), 24_000, sample_rate_hz, 1, 5, None, 8, CropAugmentations(speed=speed)
+    )
 
 
 @pytest.mark.parametrize("factor", [0.8, 0.95, 1.0, 1.25])

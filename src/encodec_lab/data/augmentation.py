@@ -3,8 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Audio [C, T] and the item's own stream of random numbers -> audio [C, T].
@@ -37,6 +40,23 @@ def without_clipping(wav: Tensor) -> Tensor:
     peak = float(wav.abs().max()) if wav.numel() else 0.0
     # The scaled peak is clamped too, since rounding can carry it past 1.
     return (wav * (1 / peak)).clamp(-1, 1) if peak > 1 else wav
+
+
+def fft_length(num_samples: int) -> int:
+    """The least even length, not below `num_samples`, of a few whose prime factors are 2, 3 and 5."""
+    return min(
+        odd << max(1, (-(-num_samples // odd) - 1).bit_length()) for odd in (1, 3, 5, 9, 15, 25, 27, 45)
+    )
+
+
+def filtered(wav: Tensor, spectrum: NDArray[Any], length: int) -> Tensor:
+    """Multiply the spectrum of [C, T], padded with zeros to `length`, by this one [.., length / 2 + 1]: [C, T].
+
+    By NumPy, whose transforms take a third of the time of torch's here.
+    """
+    samples = wav.numpy()
+    changed = np.fft.irfft(np.fft.rfft(samples, length) * spectrum, length)[..., : samples.shape[-1]]
+    return torch.from_numpy(changed.astype(samples.dtype))
 
 
 def check_probability(name: str, probability: float) -> None:

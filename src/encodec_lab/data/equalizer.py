@@ -1,15 +1,15 @@
 """A random smooth equalizer, for training: other microphones, rooms and loudspeakers than those of the recordings."""
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encodec_lab.data.augmentation import check_probability, check_range, takes_place
+from encodec_lab.data.augmentation import check_probability, check_range, fft_length, filtered, takes_place
 
 # Zeros to each side of the crop, in periods of the lowest band: there its response, which goes both ways, dies out.
 _PADDING_PERIODS = 2
@@ -52,30 +52,17 @@ class RandomEqualizer:
         if not takes_place(self.probability, rng):
             return wav
         gains_db = rng.uniform(self.gain_db[0], self.gain_db[1], self.num_bands)
-        num_samples = wav.shape[-1]
-        num_bins = (
-            1 + _fft_length(num_samples, round(_PADDING_PERIODS * self.sample_rate_hz / self.low_hz)) // 2
-        )
-        gains = 10 ** (gains_db @ self.band_weights(num_bins) / 20)
-        length = 2 * (num_bins - 1)
+        padding = round(_PADDING_PERIODS * self.sample_rate_hz / self.low_hz)
         # The circular transform lets what would come before the first sample appear at the end, beyond the crop.
-        spectrum = torch.fft.rfft(wav, length) * torch.from_numpy(gains).to(wav.dtype)
-        changed: Tensor = torch.fft.irfft(spectrum, length)[..., :num_samples]
-        return changed
-
-    def band_weights(self, num_bins: int) -> NDArray[np.float64]:
-        """How much each band counts at each bin of a one-sided spectrum: [bands, num_bins], each column sums to 1."""
-        return _band_weights(self.num_bands, self.low_hz, self.sample_rate_hz, num_bins)
-
-
-def _fft_length(num_samples: int, padding: int) -> int:
-    """An even length without large prime factors, with `padding` zeros or more for each side."""
-    least = num_samples + 2 * padding
-    return min(odd << max(1, (-(-least // odd) - 1).bit_length()) for odd in (1, 3, 5, 9, 15))
+        length = fft_length(wav.shape[-1] + 2 * padding)
+        weights = _band_weights(self.num_bands, self.low_hz, self.sample_rate_hz, 1 + length // 2)
+        gains: NDArray[np.float64] = np.exp(gains_db * (math.log(10) / 20) @ weights)
+        return filtered(wav, gains.astype(np.float32), length)
 
 
 @functools.lru_cache(maxsize=8)
 def _band_weights(num_bands: int, low_hz: float, sample_rate_hz: int, num_bins: int) -> NDArray[np.float64]:
+    """How much each band counts at each bin of a one-sided spectrum: [bands, num_bins], each column sums to 1."""
     high_hz = sample_rate_hz / 2
     frequencies_hz = np.linspace(0, high_hz, num_bins).clip(min=low_hz)
     places = np.log(frequencies_hz / low_hz) / np.log(high_hz / low_hz) * (num_bands - 1)
