@@ -112,6 +112,8 @@ class MultiScaleStftDiscriminator(nn.Module):
         if not window_lengths:
             raise ValueError("window_lengths is empty: give one window length per scale")
         self.min_length_samples = max(window_lengths)
+        self.window_lengths = list(window_lengths)
+        self.num_filters = num_filters
         self.leaky_relu_slope = leaky_relu_slope
         self.scales = nn.ModuleList(
             StftDiscriminator(window_length, num_filters, leaky_relu_slope)
