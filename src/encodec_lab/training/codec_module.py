@@ -19,6 +19,7 @@ from encodec_lab.losses import (
 from encodec_lab.models.encodec import EncodecModel, TrainingPass
 from encodec_lab.quantization.residual_vq import CodebookLearning
 from encodec_lab.training.draws import StepDraws, draw_step
+from encodec_lab.training.safety_net import SafetyNet, WinningDiscriminator
 from encodec_lab.training.step_module import (
     OptimizerFactory,
     Schedule,
@@ -62,6 +63,8 @@ class CodecTraining(StepTraining):
         unquantized_steps: how many steps the codebooks wait before they gather vectors for their start; until they have
             one, the latent goes to the decoder unquantised.
         average_decay: of the moving average of the weights.
+        max_skipped_steps: steps whose gradients are not finite are skipped; so many in a row end the run.
+        winning_discriminator: when to report that the discriminator has won; None never does.
         seed: of the run's draws.
         run_config: plain values that rebuild the run; kept in every checkpoint. `run_config["model"]` must build the
             codec, `run_config["discriminator"]` the discriminator.
@@ -88,10 +91,14 @@ class CodecTraining(StepTraining):
         discriminator_probability: float,
         unquantized_steps: int,
         average_decay: float,
+        max_skipped_steps: int,
+        winning_discriminator: WinningDiscriminator | None,
         seed: int,
         run_config: Mapping[str, Any],
     ) -> None:
-        super().__init__(schedule=schedule, seed=seed, run_config=run_config)
+        networks = ("codec",) if discriminator is None else ("codec", "discriminator")
+        safety_net = SafetyNet(networks, max_skipped_steps, winning_discriminator)
+        super().__init__(schedule=schedule, seed=seed, run_config=run_config, safety_net=safety_net)
         if not 0 <= discriminator_probability <= 1:
             raise ValueError(f"discriminator_probability must be in [0, 1], got {discriminator_probability}")
         if unquantized_steps < 0:
@@ -152,6 +159,7 @@ class CodecTraining(StepTraining):
             self._log_scalars("train", {"discriminator": math.nan, "discriminator_gradient_norm": math.nan})
         self.average.update(self.codec, step)
         self._log_step(draws)
+        self.safety_net.check(step)
         if not self.trainer.val_dataloaders and ends_validation_interval(self.trainer):
             figures = {name: float(value) for name, value in self.codebook_usage.pop_figures().items()}
             for logger in self.trainer.loggers:  # `log` would repeat them at later steps
@@ -185,8 +193,9 @@ class CodecTraining(StepTraining):
             gradients.append(None)
         torch.autograd.backward(roots, gradients)
         norm = self._reduce_gradients(self.codec.parameters())
-        optimizer.step()
-        self._log_scalars("train", {**losses, "commitment": commitment, "gradient_norm": norm})
+        self.safety_net.step_or_skip("codec", optimizer, norm)
+        figures = {"gradient_norm": norm, "skipped_steps": self.safety_net.skipped("codec")}
+        self._log_scalars("train", {**losses, "commitment": commitment, **figures})
         self._log_scalars("balancer/norm", balanced.norms)
         self._log_scalars("balancer/ratio", balanced.ratios)
 
@@ -200,12 +209,16 @@ class CodecTraining(StepTraining):
             loss = self.discriminator_loss(judged.real, judged.fake)
         loss.backward(inputs=list(self.discriminator.parameters()))
         norm = self._reduce_gradients(self.discriminator.parameters())
-        optimizer.step()
+        self.safety_net.step_or_skip("discriminator", optimizer, norm)
+        self.safety_net.watch_discriminator(loss)
         self._log_scalars("train", {"discriminator": loss, "discriminator_gradient_norm": norm})
 
     def _log_step(self, draws: StepDraws) -> None:
         rate = self._optimizers()[0].param_groups[0]["lr"]
         self._log_scalars("train", {"learning_rate": rate, "bandwidth_kbps": draws.bandwidth_kbps})
+        if self.discriminator is not None:
+            skipped = self.safety_net.skipped("discriminator")
+            self._log_scalars("train", {"discriminator_skipped_steps": skipped})
 
     def validation_step(  # type: ignore[override]  # callbacks take the clip
         self, batch: tuple[Tensor, list[str]], batch_idx: int
