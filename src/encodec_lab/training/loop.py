@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from encodec_lab.data.audio_file import AudioFileError
 from encodec_lab.models.pretrained import load_torch_file
+from encodec_lab.training.atomic_checkpoint import AtomicCheckpointIO
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
 from encodec_lab.training.process_memory import keep_freed_memory
@@ -29,6 +30,7 @@ _UNSUPPORTED = {
     "gradient_clip_val": "the training step bounds the norm of the gradients itself",
     "gradient_clip_algorithm": "the training step bounds the norm of the gradients itself",
     "accumulate_grad_batches": "every batch is a step; a larger data.batch_size does the same",
+    "plugins": "checkpoints are written by its own",
     "strategy": "data-parallel training has its own, which trainer.devices=N calls for",
 }
 
@@ -122,6 +124,7 @@ def build_trainer(config: DictConfig) -> lightning.Trainer:
         default_root_dir=config.output_dir,
         logger=_instantiate_all(config.logger, "logger", Logger),
         callbacks=_instantiate_all(config.callbacks, "callbacks", Callback),
+        plugins=[AtomicCheckpointIO()],
         enable_progress_bar=sys.stderr.isatty(),
         **settings,
         _convert_="all",
