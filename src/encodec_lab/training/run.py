@@ -82,6 +82,9 @@ def build_module(
     check_arguments("codec_training", build.func, build.keywords | parts)
     module: CodecTraining = build(**parts)
     check_module(module)
+    if config.compile:  # in place: the names of the weights stay
+        codec.encoder.compile()
+        codec.decoder.compile()
     return module
 
 
