@@ -57,6 +57,7 @@ def codec_training(kind: type[CodecTraining] = CodecTraining, **changes: Any) ->
         "discriminator_optimizer": lambda parameters: torch.optim.Adam(parameters, 1e-3, fused=True),
         "schedule": lambda step: 1.0,
         "discriminator_probability": 1.0,
+        "draws_any_number_of_codebooks": False,
         "unquantized_steps": 0,
         "average_decay": 0.9,
         "max_skipped_steps": 5,

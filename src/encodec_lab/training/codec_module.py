@@ -60,6 +60,8 @@ class CodecTraining(StepTraining):
         discriminator_optimizer: likewise for the discriminator, if there is one.
         schedule: factor on both learning rates by step.
         discriminator_probability: of updating the discriminator at a step.
+        draws_any_number_of_codebooks: whether a batch uses any number of codebooks, all equally likely, as in
+            audiocraft, or the number of a target bandwidth, as in the paper.
         unquantized_steps: how many steps the codebooks wait before they gather vectors for their start; until they have
             one, the latent goes to the decoder unquantised.
         average_decay: of the moving average of the weights.
@@ -89,6 +91,7 @@ class CodecTraining(StepTraining):
         discriminator_optimizer: OptimizerFactory,
         schedule: Schedule,
         discriminator_probability: float,
+        draws_any_number_of_codebooks: bool,
         unquantized_steps: int,
         average_decay: float,
         max_skipped_steps: int,
@@ -127,6 +130,11 @@ class CodecTraining(StepTraining):
         self.discriminator_optimizer = discriminator_optimizer
         self.discriminator_probability = discriminator_probability
         self.unquantized_steps = unquantized_steps
+        self.drawn_bandwidths = list(codec.target_bandwidths)
+        if draws_any_number_of_codebooks:
+            kbps_per_codebook = codec.frame_rate * codec.bits_per_codebook / 1000
+            counts = range(1, codec.config.num_codebooks + 1)
+            self.drawn_bandwidths = [count * kbps_per_codebook for count in counts]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The codec's optimizer, then the discriminator's, if there is one."""
@@ -138,11 +146,11 @@ class CodecTraining(StepTraining):
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
         """One step of the generator and, by chance, one of the discriminator, on [B, C, T]."""
         step = self.global_step
-        draws = draw_step(self.seed, step, self.codec.target_bandwidths, self.discriminator_probability)
+        draws = draw_step(self.seed, step, self.drawn_bandwidths, self.discriminator_probability)
         self._set_learning_rates(self.schedule(step))
         codec_pass = self.codec.forward_for_training(
             batch,
-            self.codec.num_codebooks_for(draws.bandwidth_kbps),
+            self.codec.config.num_codebooks_for(draws.bandwidth_kbps),
             draws.codebook_seed,
             may_start=step >= self.unquantized_steps,
         )

@@ -55,7 +55,7 @@ def build_module(
         ValueError: a setting is unknown or impossible.
     """
     discriminator = None
-    if "_target_" in config.discriminator:
+    if config.discriminator.get("_target_"):
         discriminator = instantiate(config.discriminator, _convert_="all")
     balancer = copy.deepcopy(values["losses"]["balancer"])
     if discriminator is None:

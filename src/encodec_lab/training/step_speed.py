@@ -96,7 +96,7 @@ class _StepTimer(lightning.Callback):
     ) -> None:
         """Let the reference take the step that is coming."""
         assert isinstance(pl_module, CodecTraining)
-        bandwidths, probability = pl_module.codec.target_bandwidths, pl_module.discriminator_probability
+        bandwidths, probability = pl_module.drawn_bandwidths, pl_module.discriminator_probability
         draws = draw_step(pl_module.seed, pl_module.global_step, bandwidths, probability)
         self._updates = draws.updates_discriminator
         self._theirs_s: float | None = None
