@@ -1,5 +1,7 @@
 """Speed of training beside a step of the reference's modules, on one thread: python recipes/bench_training.py.
 
+Seconds are of the processor, not of the clock.
+
 The reference package is read from .venv/reference, where `make test` puts it, and left out otherwise. At 48 kHz:
     python recipes/bench_training.py model=encodec_48khz discriminator=ms_stft_48khz losses=paper_48khz
 """
@@ -30,6 +32,8 @@ def main(config: DictConfig) -> None:
     speed = measure_training(config, reference)
     print(line("generator", speed.generator))
     print(line("generator and discriminator", speed.both))
+    if speed.ratio is not None:
+        print(f"both kinds, as often as they come: {speed.ratio:.2f} x")
     print(f"whole training, reading included: {speed.audio_s_per_s:.2f} s of audio per second")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from encodec_lab.discriminators.few_channels_conv import FewChannelsConv2d
 from encodec_lab.modules.weight_norm import WeightNormConv2d
@@ -29,14 +30,34 @@ def test_result_and_gradients(both: tuple[FewChannelsConv2d, WeightNormConv2d], 
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
+class Operations(TorchDispatchMode):
+    """Counts the backward passes of convolutions, and the convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = {"aten::convolution_backward": 0, "aten::convolution": 0}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if function.name() in self.counts:
+            self.counts[function.name()] += 1
+        return function(*args, **(kwargs or {}))
+
+
 def test_only_what_is_asked_for(both: tuple[FewChannelsConv2d, WeightNormConv2d]) -> None:
     """A generator's losses leave the weights alone, a discriminator's the input."""
     mine, plain = both
     input = torch.randn(1, 2, 4, 12, requires_grad=True)
-    mine(input).square().sum().backward(inputs=[mine.weight_v])
-    plain(input).square().sum().backward(inputs=[plain.weight_v])
-    torch.testing.assert_close(mine.weight_v.grad, plain.weight_v.grad)
-    assert input.grad is None and mine.bias is not None and mine.bias.grad is None
+    loss, expected = mine(input).square().sum(), plain(input).square().sum()
+    for wanted, wanted_of_plain, num_backward, num_forward in (
+        ([input], [input], 0, 1),
+        ([*mine.parameters()], [*plain.parameters()], 1, 0),
+    ):
+        with Operations() as operations:
+            gradients = torch.autograd.grad(loss, wanted, retain_graph=True)
+        assert list(operations.counts.values()) == [num_backward, num_forward]
+        torch.testing.assert_close(
+            gradients, torch.autograd.grad(expected, wanted_of_plain, retain_graph=True)
+        )
 
 
 def test_autocast(both: tuple[FewChannelsConv2d, WeightNormConv2d]) -> None:

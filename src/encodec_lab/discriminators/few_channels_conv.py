@@ -22,49 +22,43 @@ class FewChannelsConv2d(WeightNormConv2d):
         """[B, in, H, W] -> [B, out, H, W]."""
         if input.device.type != "cpu" or not input.requires_grad:
             return super().forward(input)
-        assert self.bias is not None
         weight = torch._weight_norm(self.weight_v, self.weight_g, 0)
-        operands = [input, weight, self.bias]
-        if torch.is_autocast_enabled("cpu"):
-            operands = [operand.to(torch.get_autocast_dtype("cpu")) for operand in operands]
-        convolved: Tensor = _Convolution.apply(*operands)  # type: ignore[no-untyped-call]
-        return convolved
+        # Two paths, because the node of a `Function` reckons all of its gradients where autograd leaves out paths that
+        # nobody asked for: the losses of a generator want the input's alone, a discriminator's the weights'.
+        convolved = functional.conv2d(input.detach(), weight, self.bias, padding=self.padding)
+        path = _InputPath.apply(input, weight.detach().to(convolved.dtype), convolved.shape)  # type: ignore[no-untyped-call]
+        joined: Tensor = _Join.apply(convolved, path)  # type: ignore[no-untyped-call]
+        return joined
 
 
-class _Convolution(torch.autograd.Function):
-    """`functional.conv2d` of [B, C, H, W] by [O, C, K, J] and a bias [O], padded to keep the size."""
+class _InputPath(torch.autograd.Function):
+    """Zeros, through which the gradient of a convolution's result [B, O, H, W] goes to its input [B, C, H, W]."""
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(input, weight)
-        return functional.conv2d(input, weight, bias, padding=_same_padding(weight))
+    def forward(ctx: Any, input: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.dtype = input.dtype
+        return weight.new_zeros(()).expand(shape)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        input, weight = ctx.saved_tensors
-        of_input, of_weight, of_bias = ctx.needs_input_grad
-        by_input = _input_gradient(gradient, weight) if of_input else None
-        by_weight = by_bias = None
-        if of_weight or of_bias:
-            _, by_weight, by_bias = torch.ops.aten.convolution_backward(
-                gradient,
-                input,
-                weight,
-                [len(weight)],
-                [1, 1],
-                list(_same_padding(weight)),
-                [1, 1],
-                False,
-                [0, 0],
-                1,
-                [False, of_weight, of_bias],
-            )
-        return by_input, by_weight, by_bias
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        return _input_gradient(gradient, weight).to(ctx.dtype), None, None
 
 
-def _same_padding(weight: Tensor) -> tuple[int, int]:
-    return weight.shape[2] // 2, weight.shape[3] // 2
+class _Join(torch.autograd.Function):
+    """The sum of a tensor and of zeros, without adding."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, zeros: Tensor) -> Tensor:
+        ctx.mark_dirty(values)
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, gradient
 
 
 def _input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:

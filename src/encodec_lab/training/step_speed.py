@@ -1,4 +1,7 @@
-"""How fast training is: our step in turns with one assembled from the reference's modules, on the same batches."""
+"""How fast training is: our step in turns with one assembled from the reference's modules, on the same batches.
+
+Times are of the processor, on one thread: what other programs do on the machine counts for little.
+"""
 
 import statistics
 import time
@@ -39,12 +42,15 @@ class TrainingSpeed(NamedTuple):
     Attributes:
         generator: steps of the generator alone.
         both: steps of generator and discriminator.
+        ratio: of the reference's time to ours over a run in which the discriminator is updated as often as the
+            configuration says, of the medians; None without the reference.
         audio_s_per_s: seconds of audio per second of whole training, reading included, with the discriminator's updates
             as often as the configuration draws them.
     """
 
     generator: StepTime
     both: StepTime
+    ratio: float | None
     audio_s_per_s: float
 
 
@@ -55,12 +61,16 @@ def measure_training(config: DictConfig, reference: ModuleType | None) -> Traini
     weights, batches, bandwidths and kinds of steps, and come before ours of the same batch.
 
     Args:
-        config: of a run with a discriminator, in one process.
+        config: of a run with a discriminator, on the CPU, in one process and on one thread.
         reference: the package `encodec` 0.1.1; None times our steps alone.
 
     Raises:
         ValueError: a setting is impossible, or there are too few steps.
     """
+    if config.trainer.accelerator != "cpu" or config.num_threads != 1:
+        raise ValueError(
+            "times are of one thread of the CPU: leave trainer.accelerator=cpu and num_threads=1"
+        )
     values = prepare(config).values
     codec = instantiate(config.model, _convert_="all")
     data = instantiate(config.data, _convert_="all")
@@ -74,7 +84,16 @@ def measure_training(config: DictConfig, reference: ModuleType | None) -> Traini
     data.setup("fit")
     trainer.fit(module, data)
     audio_s = data.crop_samples / codec.sample_rate * config.data.batch_size * len(timer.whole_s)
-    return TrainingSpeed(timer.summary(False), timer.summary(True), audio_s / sum(timer.whole_s))
+    alone, both = timer.summary(False), timer.summary(True)
+    ratio = _overall_ratio(alone, both, config.codec_training.discriminator_probability)
+    return TrainingSpeed(alone, both, ratio, audio_s / sum(timer.whole_s))
+
+
+def _overall_ratio(alone: StepTime, both: StepTime, probability: float) -> float | None:
+    if alone.theirs_s is None or both.theirs_s is None:
+        return None
+    theirs_s = (1 - probability) * alone.theirs_s + probability * both.theirs_s
+    return theirs_s / ((1 - probability) * alone.ours_s + probability * both.ours_s)
 
 
 class _StepTimer(lightning.Callback):
@@ -101,10 +120,10 @@ class _StepTimer(lightning.Callback):
         self._updates = draws.updates_discriminator
         self._theirs_s: float | None = None
         if self._reference is not None:
-            started_s = time.perf_counter()
+            started_s = time.process_time()
             self._reference(batch, draws.bandwidth_kbps, draws.updates_discriminator)
-            self._theirs_s = time.perf_counter() - started_s
-        self._started_s = time.perf_counter()
+            self._theirs_s = time.process_time() - started_s
+        self._started_s = time.process_time()
 
     def on_train_batch_end(
         self,
@@ -115,7 +134,7 @@ class _StepTimer(lightning.Callback):
         batch_idx: int,
     ) -> None:
         """Note how long the step took."""
-        ended_s = time.perf_counter()
+        ended_s = time.process_time()
         self.steps.append((self._updates, ended_s - self._started_s, self._theirs_s))
         if self._previous_end_s is not None:
             self.whole_s.append(ended_s - self._previous_end_s - (self._theirs_s or 0.0))
