@@ -69,7 +69,12 @@ def test_convolution_waits_for_its_reflection_and_then_no_longer_than_a_stride()
     got = [push(layer, torch.randn(1, 3, 1), is_last=False).shape[-1] for _ in range(20)]
     assert got == [0] * 5 + [1] + [0, 0, 0, 1] + [0, 0, 0, 0, 1] * 2  # reflects samples 1 to 5
     layer = streaming_layer(conv(7, 1))
-    assert [push(layer, torch.randn(1, 3, 1), is_last=False).shape[-1] for _ in range(10)] == [0] * 6 + [7, 1, 1, 1]
+    assert [push(layer, torch.randn(1, 3, 1), is_last=False).shape[-1] for _ in range(10)] == [0] * 6 + [
+        7,
+        1,
+        1,
+        1,
+    ]
 
 
 @torch.no_grad()

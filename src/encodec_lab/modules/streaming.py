@@ -23,6 +23,7 @@ from encodec_lab.modules.fast_elu import elu_into
 from encodec_lab.modules.lstm import SkipLSTM
 from encodec_lab.modules.packed_conv import FewChannelsConv1d, PackedConv1d
 from encodec_lab.modules.seanet import ResidualUnit
+from encodec_lab.modules.time_norm import normalize_
 from encodec_lab.modules.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
 
 # oneDNN lays the weights of an LSTM out anew at every call, which takes as long as some five steps.
@@ -219,7 +220,7 @@ class StreamingConvTranspose1d:
         y = self._conv(padded).reshape(batch, -1, self.out_channels)
         if causal:
             return y
-        whole = y[:, : (num_in - 1) * self._stride + self._kernel_size]
+        whole = y[:, : (num_in - 1) * self._stride + self._kernel_size].contiguous()
         return _normed(whole, self._norm)[:, self._left : whole.shape[1] - self._right]
 
 
@@ -315,9 +316,5 @@ def _folded(conv: nn.Conv1d | nn.ConvTranspose1d) -> Tensor:
 
 
 def _normed(x: Tensor, norm: nn.Module) -> Tensor:
-    """The normalisation of [B, T, C], over time and channels."""
-    if isinstance(norm, nn.Identity):
-        return x
-    # As an image whose channels come last, for which torch has a fast way.
-    normed: Tensor = norm(x.transpose(1, 2).unsqueeze(2))
-    return normed.squeeze(2).transpose(1, 2)
+    """The normalisation of [B, T, C], over time and channels, in the memory of x."""
+    return normalize_(x, norm) if isinstance(norm, nn.GroupNorm) else x
