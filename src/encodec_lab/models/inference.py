@@ -11,7 +11,7 @@ all its weights. Sums are grouped otherwise than in the model's own `encode`, so
 entries are equally near but for rounding, and then the codes of that frame in the codebooks after it.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,23 +20,22 @@ from encodec_lab.models import segments
 from encodec_lab.models.background import in_background
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.packed_networks import PackedNetworks, packed_networks
+from encodec_lab.models.regrouping import Pieces, batches, joined, pieces_of, sizes, time_major
 from encodec_lab.models.streaming import can_stream
 from encodec_lab.modules.streaming import StreamingSequence
 from encodec_lab.types import EncodedFrame
 
 # Measured on one core: with more the activations leave the cache, with fewer the calls take as long as the work.
 _PIECE_SAMPLES = 24_000
-# oneDNN lays an LSTM's weights out anew for every call, which takes as long as some five steps.
-_LSTM_FRAMES = 600
-_LSTM_SEGMENTS = 8
+# The more frames at a time, the less its lanes spend on guessing their states.
+_LSTM_FRAMES = 2400
+_LSTM_SEGMENTS = 16
 # Freed at once and never touched; see `_keep_freed_memory`.
 _LARGEST_FREED_BYTES = 31 << 20
 
-Pieces = Generator[Tensor, None, None]
-
 
 class InferenceCodec:
-    """A codec with the weights that it has now; makes no gradients.
+    """A codec with the weights that it has now, in constant memory; makes no gradients.
 
     Args:
         model: on a CPU; what it is called, its bandwidth and its quantiser are used as they are at each call.
@@ -60,23 +59,25 @@ class InferenceCodec:
     @torch.no_grad()
     def decode(self, frames: Sequence[EncodedFrame | tuple[Tensor, Tensor | None]]) -> Tensor:
         """As `EncodecModel.decode`, to [B, C, T']."""
-        self.model.check_num_frames(len(frames))
+        if self.model.segment_stride is None:
+            self.model.check_num_frames(len(frames))
         return torch.cat(list(self.decode_pieces(frames)), dim=-1)
 
     @torch.no_grad()
     def encode_pieces(self, pieces: Iterable[Tensor]) -> Iterator[EncodedFrame]:
         """Frames of a recording that comes in pieces [B, C, T] of any length, one sample at least in all.
 
-        A frame is a segment, or some of the codes [B, K, L] of a codec that can stream, or all of any other.
+        A frame is a segment, or some of the codes [B, K, L] of a codec that can stream, or all of any other. The pieces
+        are taken as they are: see `checked_blocks`.
         """
         num_codebooks = self.model.num_codebooks_for(self.model.bandwidth)
         if self.model.segment_length is not None and self.model.segment_stride is not None:
             cut = segments.cut_blocks(pieces, self.model.segment_length, self.model.segment_stride)
             yield from self._encode_segments(cut, num_codebooks)
         elif can_stream(self.model.config):
-            size = self.model.hop_length * self._piece_frames
-            stages = self._chained(_time_major(_of_length(pieces, size)), self._networks.encoder)
-            latents = self._chained(_gathered(stages, _LSTM_FRAMES), self._networks.encoder_end)
+            even = pieces_of(pieces, sizes(self.model.hop_length * self._piece_frames, False), axis=2)
+            stages = self._chained(time_major(even), self._networks.encoder)
+            latents = self._chained(joined(stages, _LSTM_FRAMES), self._networks.encoder_end)
             for latent in latents:
                 if latent.shape[1]:
                     yield EncodedFrame(self._networks.codebooks.encode(latent, num_codebooks), None)
@@ -85,17 +86,34 @@ class InferenceCodec:
 
     @torch.no_grad()
     def decode_pieces(
-        self, frames: Iterable[EncodedFrame | tuple[Tensor, Tensor | None]]
+        self, frames: Iterable[EncodedFrame | tuple[Tensor, Tensor | None]], prompt: bool = False
     ) -> Iterator[Tensor]:
-        """Samples [B, C, T] of a recording's frames, of which at least one; see `encode_pieces`."""
+        """Samples [B, C, T], T > 0, of a recording's frames as `encode_pieces` gives them, of seconds at most.
+
+        With `prompt` the first samples come after some seconds of frames, and no later than 16 s after theirs, at
+        more work; else the frames are read further ahead.
+
+        Raises:
+            ValueError: no frames, or several for a codec that neither can stream nor has segments; codes that are no
+                entries of the codebooks.
+        """
+        wavs = self._decode_pieces(_some_frames(self.model, frames), prompt)
+        yield from (wav for wav in wavs if wav.shape[-1])
+
+    def _decode_pieces(
+        self, frames: Iterator[EncodedFrame | tuple[Tensor, Tensor | None]], prompt: bool
+    ) -> Iterator[Tensor]:
         stride = self.model.segment_stride
         if stride is None and can_stream(self.model.config):
-            latents = self._latents(_of_length((codes for codes, _ in frames), _LSTM_FRAMES))
+            latents = self._latents(
+                pieces_of((codes for codes, _ in frames), sizes(_LSTM_FRAMES, prompt), axis=2)
+            )
             started = self._chained(latents, self._networks.decoder_start)
-            for wav in self._chained(_of_length(started, self._piece_frames, axis=1), self._networks.decoder):
+            even = pieces_of(started, sizes(self._piece_frames, False), axis=1)
+            for wav in self._chained(even, self._networks.decoder):
                 yield wav.transpose(1, 2)
             return
-        decoded = self._decode_segments(frames)
+        decoded = self._decode_segments(frames, prompt)
         if stride is None:
             yield from decoded
             return
@@ -134,26 +152,27 @@ class InferenceCodec:
         latents: Iterator[Tensor] = normalized()
         for section in self._networks.encoder:
             latents = self._staged(_each(section, latents))
-        for batch in _batches(latents):
-            joined = torch.cat(batch)
+        for batch in batches(latents, sizes(_LSTM_SEGMENTS, False)):
+            latent = torch.cat(batch)
             for section in self._networks.encoder_end:
-                joined = section.fresh()(joined, True)
-            codes = self._networks.codebooks.encode(joined, num_codebooks)
-            for of_segment in codes.split(batch[0].shape[0]):
+                latent = section.fresh()(latent, True)
+            codes = self._networks.codebooks.encode(latent, num_codebooks)
+            for of_segment in torch.split(codes, batch[0].shape[0]):
                 yield EncodedFrame(of_segment, scales.pop(0))
 
     def _decode_segments(
-        self, frames: Iterable[EncodedFrame | tuple[Tensor, Tensor | None]]
+        self, frames: Iterable[EncodedFrame | tuple[Tensor, Tensor | None]], prompt: bool
     ) -> Iterator[Tensor]:
         """The samples [B, C, T] of each frame."""
         scales: list[Tensor | None] = []
 
         def started() -> Pieces:
-            for batch in _batches(self._latents(_noting(frames, scales))):
-                joined = torch.cat(batch)
+            latents = self._latents(_noting(frames, scales))
+            for batch in batches(latents, sizes(_LSTM_SEGMENTS, prompt)):
+                latent = torch.cat(batch)
                 for section in self._networks.decoder_start:
-                    joined = section.fresh()(joined, True)
-                yield from joined.split(batch[0].shape[0])
+                    latent = section.fresh()(latent, True)
+                yield from torch.split(latent, batch[0].shape[0])
 
         wavs: Iterator[Tensor] = self._staged(started())
         for section in self._networks.decoder:
@@ -161,6 +180,21 @@ class InferenceCodec:
         for wav in wavs:
             scale = scales.pop(0)
             yield wav.transpose(1, 2) if scale is None else wav.transpose(1, 2) * scale.view(-1, 1, 1)
+
+
+def _some_frames(
+    model: EncodecModel, frames: Iterable[EncodedFrame | tuple[Tensor, Tensor | None]]
+) -> Iterator[EncodedFrame | tuple[Tensor, Tensor | None]]:
+    """The frames; ValueError if there are none, or more than the codec can have."""
+    num_frames = 0
+    takes_many = model.segment_stride is not None or can_stream(model.config)
+    for frame in frames:
+        num_frames += 1
+        if not takes_many:
+            model.check_num_frames(num_frames)
+        yield frame
+    if num_frames == 0:
+        model.check_num_frames(0)
 
 
 def _noting(
@@ -187,51 +221,11 @@ def _each(section: StreamingSequence, segments: Iterable[Tensor]) -> Pieces:
         yield section.fresh()(segment, True)
 
 
-def _time_major(pieces: Iterable[Tensor]) -> Pieces:
-    for piece in pieces:
-        yield piece.transpose(1, 2)
-
-
-def _of_length(pieces: Iterable[Tensor], length: int, axis: int = -1) -> Pieces:
-    """The same steps in pieces of `length`, but for the last."""
-    held: Tensor | None = None
-    for piece in pieces:
-        held = piece if held is None else torch.cat([held, piece], dim=axis)
-        *whole, held = held.split(length, dim=axis)
-        yield from whole
-    if held is not None:
-        yield held
-
-
-def _gathered(pieces: Iterable[Tensor], length: int) -> Pieces:
-    """Pieces [B, T, C] joined until they have `length` steps or more."""
-    held: list[Tensor] = []
-    for piece in pieces:
-        held.append(piece)
-        if sum(part.shape[1] for part in held) >= length:
-            yield torch.cat(held, dim=1)
-            held = []
-    if held:
-        yield torch.cat(held, dim=1)
-
-
-def _batches(segments: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Segments [B, T, C] in order, up to `_LSTM_SEGMENTS` of one length at a time."""
-    batch: list[Tensor] = []
-    for segment in segments:
-        if batch and (len(batch) == _LSTM_SEGMENTS or segment.shape != batch[0].shape):
-            yield batch
-            batch = []
-        batch.append(segment)
-    if batch:
-        yield batch
-
-
 def _keep_freed_memory() -> None:
     """Free a large block of memory, unused.
 
-    From the largest block that has been freed glibc learns which sizes to keep for the next allocation instead of giving
-    them back to the system, which would then clear their pages again and again: for segments of 48 kHz that took a
-    tenth of the time. It costs nothing, since untouched pages do not exist.
+    From the largest block that has been freed glibc learns which sizes to keep for the next allocation instead of
+    giving them back to the system, which would then clear their pages again and again: for segments at 48 kHz that took
+    a tenth of the time. It costs nothing, since untouched pages do not exist.
     """
     torch.empty(_LARGEST_FREED_BYTES, dtype=torch.uint8)

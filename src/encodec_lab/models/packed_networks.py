@@ -55,13 +55,10 @@ def _pack(model: EncodecModel) -> PackedNetworks:
     decoder = StreamingSequence(model.decoder.model).layers
     lstm, encoder_rest = _lstm_place(encoder, len(encoder))
     _, decoder_rest = _lstm_place(decoder, 0)
+    encoder_end = [part for part in (encoder[lstm:encoder_rest], encoder[encoder_rest:]) if part]
     return PackedNetworks(
         encoder=_halves(encoder[:lstm]),
-        encoder_end=[
-            StreamingSequence.of(part)
-            for part in (encoder[lstm:encoder_rest], encoder[encoder_rest:])
-            if part
-        ],
+        encoder_end=[StreamingSequence.of(part) for part in encoder_end],
         decoder_start=[StreamingSequence.of(decoder[:decoder_rest])] if decoder_rest else [],
         decoder=_halves(decoder[decoder_rest:]),
         codebooks=PackedCodebooks(model.quantizer.codebooks),

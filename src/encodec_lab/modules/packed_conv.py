@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Outputs of a convolution that one vector of the processor holds: with fewer, the rest of the vector is computed in vain.
+# Outputs of a convolution that a vector of the processor holds: with fewer, the rest of it is computed in vain.
 _VECTOR_LENGTH = 16
 _TYPICAL_STEPS = 1000
 
@@ -34,14 +34,14 @@ class PackedConv1d:
     def __call__(self, x: Tensor, add_to: Tensor | None = None) -> Tensor:
         """The convolution of x, added to `add_to` in place if that is given."""
         if self._packed is None:
-            y = functional.conv1d(
+            plain = functional.conv1d(
                 x.transpose(1, 2), self._weight, self._bias, self._stride, dilation=self._dilation
             ).transpose(1, 2)
-            return y.contiguous() if add_to is None else add_to.add_(y)
+            return plain.contiguous() if add_to is None else add_to.add_(plain)
         image = x.transpose(1, 2).unsqueeze(2)  # [B, in, 1, T], channels last in memory
         geometry = ((0, 0), (1, self._stride), (1, self._dilation), 1)
         if add_to is None:
-            y = torch.ops.mkldnn._convolution_pointwise(
+            y: Tensor = torch.ops.mkldnn._convolution_pointwise(
                 image, self._packed, self._bias, *geometry, "none", [], ""
             )
             return y.squeeze(2).transpose(1, 2)
@@ -62,18 +62,19 @@ class PackedConv1d:
     def _pack(self) -> Tensor:
         out_channels, in_channels, kernel_size = self._weight.shape
         num_steps = (kernel_size - 1) * self._dilation + 1 + self._stride * _TYPICAL_STEPS
-        return torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[no-any-return]
+        packed: Tensor = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]
             self._weight.unsqueeze(2).to_mkldnn(),
-            (0, 0),
-            (1, self._stride),
-            (1, self._dilation),
+            [0, 0],
+            [1, self._stride],
+            [1, self._dilation],
             1,
-            (1, in_channels, 1, num_steps),
+            [1, in_channels, 1, num_steps],
         )
+        return packed
 
 
 class FewChannelsConv1d:
-    """A convolution [B, T, in] -> [B, T - kernel + 1, out] of stride 1 to so few channels that a vector holds several steps.
+    """A convolution [B, T, in] -> [B, T - kernel + 1, out] to so few channels that a vector holds several steps.
 
     Several steps are made the channels of one, by a convolution with shifted copies of the weights.
 
@@ -111,4 +112,4 @@ class FewChannelsConv1d:
 
 
 def _fits_onednn(weight: Tensor) -> bool:
-    return torch.backends.mkldnn.is_available() and weight.is_cpu and weight.dtype is torch.float32
+    return torch._C._has_mkldnn and weight.is_cpu and weight.dtype is torch.float32

@@ -23,11 +23,10 @@ from encodec_lab.modules.fast_elu import elu_into
 from encodec_lab.modules.lstm import SkipLSTM
 from encodec_lab.modules.packed_conv import FewChannelsConv1d, PackedConv1d
 from encodec_lab.modules.seanet import ResidualUnit
+from encodec_lab.modules.streaming_lstm import StreamingSkipLSTM
 from encodec_lab.modules.time_norm import normalize_
 from encodec_lab.modules.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
 
-# oneDNN lays the weights of an LSTM out anew at every call, which takes as long as some five steps.
-_FEW_STEPS = 4
 # Up to here a convolution computes several steps at a time, to fill the processor's vectors.
 _FEW_CHANNELS = 4
 
@@ -188,7 +187,7 @@ class StreamingConvTranspose1d:
         weight = _folded(convtr)  # [in, out, kernel]
         self._taps = -(-self._kernel_size // self._stride)
         weight = functional.pad(weight, (0, self._taps * self._stride - self._kernel_size))
-        by_tap = weight.unflatten(2, (self._taps, self._stride)).flip(2)  # [in, out, taps, stride]
+        by_tap = weight.view(*weight.shape[:2], self._taps, self._stride).flip(2)  # [in, out, taps, stride]
         self._conv = PackedConv1d(
             by_tap.permute(3, 1, 0, 2).flatten(0, 1).contiguous(),
             None if convtr.bias is None else convtr.bias.repeat(self._stride),
@@ -260,52 +259,6 @@ class StreamingResidualUnit:
         if self._adds_itself and isinstance(self._widening._conv, PackedConv1d):
             return self._widening(hidden, is_last, add_to=y)
         return y.add_(self._widening(hidden, is_last))
-
-
-class StreamingSkipLSTM:
-    """`SkipLSTM`; a few steps at a time are taken one by one, long pieces as offline.
-
-    What is kept is the state: hidden and cell, [num_layers, B, D] each.
-    """
-
-    def __init__(self, offline: SkipLSTM) -> None:
-        self._lstm = offline.lstm
-        self._state: tuple[Tensor, Tensor] | None = None
-
-    def fresh(self) -> "StreamingSkipLSTM":
-        """The same layer at the start of another stream."""
-        other = copy.copy(self)
-        other._state = None
-        return other
-
-    def __call__(self, x: Tensor, is_last: bool) -> Tensor:
-        if x.shape[1] == 0:
-            return x
-        steps = x.transpose(0, 1)  # [L, B, D]
-        if self._state is None:
-            zeros = x.new_zeros(self._lstm.num_layers, x.shape[0], self._lstm.hidden_size)
-            self._state = (zeros, zeros)
-        if steps.shape[0] <= _FEW_STEPS and not x.is_cuda:
-            y = self._step_by_step(steps, self._state)
-        else:
-            y, self._state = self._lstm(steps, self._state)
-        return (y + steps).transpose(0, 1).contiguous()
-
-    def _step_by_step(self, steps: Tensor, past: tuple[Tensor, Tensor]) -> Tensor:
-        inputs = steps.unbind()
-        states = []
-        for state, weights in zip(zip(*past, strict=True), self._lstm.all_weights, strict=True):
-            outputs = []
-            for step in inputs:
-                state = torch.lstm_cell(step, state, *weights)
-                outputs.append(state[0])
-            inputs = tuple(outputs)
-            states.append(state)
-        self._state = (
-            torch.stack([hidden for hidden, _ in states]),
-            torch.stack([cell for _, cell in states]),
-        )
-        return torch.stack(inputs)
 
 
 def _folded(conv: nn.Conv1d | nn.ConvTranspose1d) -> Tensor:

@@ -15,10 +15,8 @@ def normalize_(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     assert norm.num_groups == 1
     values = x.flatten(1)
     num_rows, num_left = divmod(values.shape[1], _TERMS)
-    rows, left = (
-        values[:, : num_rows * _TERMS].unflatten(1, (num_rows, _TERMS)),
-        values[:, num_rows * _TERMS :],
-    )
+    rows = values[:, : num_rows * _TERMS].view(x.shape[0], num_rows, _TERMS)
+    left = values[:, num_rows * _TERMS :]
     total = left.sum(1).double()
     squares = torch.linalg.vector_norm(left, dim=1).double().square()
     if num_rows:

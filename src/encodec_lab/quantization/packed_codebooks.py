@@ -21,7 +21,7 @@ class PackedCodebooks:
         self._entries = [codebook.embed for codebook in codebooks]
         self._biases = [-0.5 * entries.square().sum(1) for entries in self._entries]
         self._packed: list[Tensor] | None = None
-        if torch.backends.mkldnn.is_available() and all(entries.is_cpu for entries in self._entries):
+        if torch._C._has_mkldnn and all(entries.is_cpu for entries in self._entries):
             self._packed = [
                 torch.ops.mkldnn._reorder_linear_weight(entries, _TYPICAL_VECTORS)
                 for entries in self._entries
@@ -30,7 +30,7 @@ class PackedCodebooks:
     def encode(self, latent: Tensor, num_codebooks: int) -> Tensor:
         """Codes [B, K, L] of the latent [B, L, D] by the first `num_codebooks` codebooks."""
         residual = latent.reshape(-1, latent.shape[-1])
-        codes = []
+        codes: list[Tensor] = []
         for place in range(num_codebooks):
             if place:
                 residual = residual - functional.embedding(codes[-1], self._entries[place - 1])
