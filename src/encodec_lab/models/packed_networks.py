@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.modules.streaming import StreamingLayer, StreamingSequence, StreamingSkipLSTM
+from encodec_lab.modules.streaming import StreamingLayer, StreamingSequence
+from encodec_lab.modules.streaming_lstm import StreamingSkipLSTM
 from encodec_lab.quantization.packed_codebooks import PackedCodebooks
 
 
