@@ -30,8 +30,6 @@ _PIECE_SAMPLES = 24_000
 # The more frames at a time, the less its lanes spend on guessing their states.
 _LSTM_FRAMES = 2400
 _LSTM_SEGMENTS = 16
-# Freed at once and never touched; see `_keep_freed_memory`.
-_LARGEST_FREED_BYTES = 31 << 20
 
 
 class InferenceCodec:
@@ -46,7 +44,6 @@ class InferenceCodec:
         self.model = model
         self._networks: PackedNetworks = packed_networks(model)
         self._in_threads = in_threads
-        _keep_freed_memory()
 
     @torch.no_grad()
     def encode(self, wav: Tensor) -> list[EncodedFrame]:
@@ -219,13 +216,3 @@ def _each(section: StreamingSequence, segments: Iterable[Tensor]) -> Pieces:
     """What a section makes of segments [B, T, C], each alone."""
     for segment in segments:
         yield section.fresh()(segment, True)
-
-
-def _keep_freed_memory() -> None:
-    """Free a large block of memory, unused.
-
-    From the largest block that has been freed glibc learns which sizes to keep for the next allocation instead of
-    giving them back to the system, which would then clear their pages again and again: for segments at 48 kHz that took
-    a tenth of the time. It costs nothing, since untouched pages do not exist.
-    """
-    torch.empty(_LARGEST_FREED_BYTES, dtype=torch.uint8)

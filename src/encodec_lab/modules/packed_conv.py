@@ -27,13 +27,13 @@ class PackedConv1d:
         self.out_channels = weight.shape[0]
         self._stride = stride
         self._dilation = dilation
-        self._weight = weight.detach()
         self._bias = None if bias is None else bias.detach()
-        self._packed = self._pack() if _fits_onednn(weight) else None
+        self._packed = self._pack(weight.detach()) if _fits_onednn(weight) else None
+        self._weight = weight.detach() if self._packed is None else None
 
     def __call__(self, x: Tensor, add_to: Tensor | None = None) -> Tensor:
         """The convolution of x, added to `add_to` in place if that is given."""
-        if self._packed is None:
+        if self._weight is not None:
             plain = functional.conv1d(
                 x.transpose(1, 2), self._weight, self._bias, self._stride, dilation=self._dilation
             ).transpose(1, 2)
@@ -59,11 +59,11 @@ class PackedConv1d:
         )
         return add_to
 
-    def _pack(self) -> Tensor:
-        out_channels, in_channels, kernel_size = self._weight.shape
+    def _pack(self, weight: Tensor) -> Tensor:
+        _, in_channels, kernel_size = weight.shape
         num_steps = (kernel_size - 1) * self._dilation + 1 + self._stride * _TYPICAL_STEPS
         packed: Tensor = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]
-            self._weight.unsqueeze(2).to_mkldnn(),
+            weight.unsqueeze(2).to_mkldnn(),
             [0, 0],
             [1, self._stride],
             [1, self._dilation],
