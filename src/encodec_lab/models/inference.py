@@ -1,4 +1,4 @@
-"""The form of a codec for inference on a CPU: the same codes, several times as fast, in constant memory.
+"""The form of a codec for inference on a CPU: the same codes in half of the time or less, in constant memory.
 
     codec = InferenceCodec(model)
     frames = codec.encode(wav)   # as model.encode(wav)
