@@ -1,5 +1,6 @@
 """Encoder and decoder of a codec in the form for inference, made once for a set of weights."""
 
+import threading
 import weakref
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ class PackedNetworks:
 _known: "weakref.WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], PackedNetworks]]" = (
     weakref.WeakKeyDictionary()
 )
+_packing = threading.Lock()
 
 
 def packed_networks(model: EncodecModel) -> PackedNetworks:
@@ -45,10 +47,11 @@ def packed_networks(model: EncodecModel) -> PackedNetworks:
     if any(tensor.is_inference() for tensor in tensors):  # these do not count how often they were written to
         return _pack(model)
     state = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
-    known = _known.get(model)
-    if known is None or known[0] != state:
-        known = _known[model] = (state, _pack(model))
-    return known[1]
+    with _packing:  # threads that share a model want one form of it
+        known = _known.get(model)
+        if known is None or known[0] != state:
+            known = _known[model] = (state, _pack(model))
+        return known[1]
 
 
 def _pack(model: EncodecModel) -> PackedNetworks:
