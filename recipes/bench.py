@@ -2,7 +2,7 @@
 
 First the form for inference on recordings of 10 s and 5 minutes, on one and two threads, with a table and a chart in
 outputs/bench; then the codecs as they are, then entropy coding with a language model of the paper's size, alone and as
-part of compression.
+part of compression; at the end the loading of training data.
 Random weights; the reference package is read from .venv/reference, where `make test` puts it, and left out otherwise.
 """
 
@@ -16,6 +16,7 @@ from encodec_lab import EncodecModel
 from encodec_lab.evaluation.speed import measure_in_turns
 from encodec_lab.evaluation.speed_inference import benchmark_inference
 from encodec_lab.evaluation.speed_lm import Comparison, compare_language_model_coding
+from encodec_lab.evaluation.speed_loading import measure_loading
 
 DURATIONS_S = (10.0, 300.0)
 NUM_THREADS = (1, 2)
@@ -41,6 +42,8 @@ def main() -> None:
         report(name, Comparison("10 s of noise", factors[0], factors[1] if reference else None))
         for comparison in compare_language_model_coding(codecs[0], reference):
             report(name, comparison)
+    for what, crops_per_core_s in measure_loading():
+        print(f"loading, {what}: {crops_per_core_s:.0f} one-second crops per core and second", flush=True)
 
 
 def report(name: str, comparison: Comparison) -> None:

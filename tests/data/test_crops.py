@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from encodec_lab.data.converted_audio import read_converted
-from encodec_lab.data.crops import CropDataset
+from encodec_lab.data.crops import CropAugmentations, CropDataset
 from encodec_lab.data.gain import RandomGain
 from encodec_lab.data.manifest import load_sources
 
@@ -21,8 +21,11 @@ def folder(write_noise, tmp_path):
     return tmp_path / "set"
 
 
+GAIN = CropAugmentations(recording=RandomGain(-10, 6))
+
+
 def dataset(spec, seed=0, num_samples=12_000, channels=1, **arguments):
-    settings = {"silence_db": None, "max_redraws": 8, "augment": None} | arguments
+    settings = {"silence_db": None, "max_redraws": 8, "augmentations": CropAugmentations()} | arguments
     return CropDataset(load_sources(spec, 0.5), num_samples, 24_000, channels, seed, **settings)
 
 
@@ -48,7 +51,7 @@ def test_streams_of_neighbouring_indices_do_not_overlap(folder):
         drawn.append(rng.random(64))
         return wav
 
-    data = dataset(folder, augment=record)
+    data = dataset(folder, augmentations=CropAugmentations(recording=record))
     for i in range(20):
         data.draw(i)
     assert len(np.unique(np.concatenate(drawn))) == 20 * 64
@@ -144,11 +147,11 @@ def test_samples_that_overflow_are_not_trained_on(tmp_path):
 
 
 def test_augmentation_is_drawn_from_the_items_own_stream(folder):
-    plain, scaled = dataset(folder), dataset(folder, augment=RandomGain(-10, 6))
+    plain, scaled = dataset(folder), dataset(folder, augmentations=GAIN)
     gains = [float(scaled.draw(i).wav.norm() / plain.draw(i).wav.norm()) for i in range(20)]
     assert all(-10.01 <= 20 * math.log10(gain) <= 6.01 for gain in gains)
     assert len({round(gain, 4) for gain in gains}) == 20
-    assert torch.equal(dataset(folder, augment=RandomGain(-10, 6)).draw(7).wav, scaled.draw(7).wav)
+    assert torch.equal(dataset(folder, augmentations=GAIN).draw(7).wav, scaled.draw(7).wav)
     assert max(float(scaled.draw(i).wav.abs().max()) for i in range(20)) <= 1
 
 

@@ -4,25 +4,39 @@ import pytest
 import torch
 
 from encodec_lab.data.audio_file import AudioFileError, BadAudioWarning
-from encodec_lab.data.crops import CropDataset
+from encodec_lab.data.crops import CropAugmentations, CropDataset
+from encodec_lab.data.equalizer import RandomEqualizer
 from encodec_lab.data.loader import ResumableLoader
 from encodec_lab.data.manifest import load_sources
+from encodec_lab.data.mixing import Mixing, Strategy
+from encodec_lab.data.reverb import RandomReverb
 from encodec_lab.data.sampler import CounterBatchSampler
+from encodec_lab.data.speed import RandomSpeed
 
 # On one core, for several workers.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 
 
-@pytest.fixture
-def crops(write_noise, tmp_path):
+EVERYTHING = CropAugmentations(
+    RandomSpeed(0.5, [0.9, 1.1]),
+    RandomEqualizer(0.5, [-6.0, 6.0], 8, 1_000.0, 24_000),
+    Mixing({str(n): Strategy(1 / 3, n, None, [], reverb=n > 1) for n in (1, 2, 3)}, [-10.0, 6.0], 8),
+    RandomReverb(0.5, [0.3, 1.3], [0.0, 12.0], 24_000),
+)
+
+
+@pytest.fixture(params=["plain", "all augmentations"])
+def crops(write_noise, tmp_path, request):
     write_noise("set/1.wav", 2.0)
     write_noise("set/2.wav", 2.0)
-    return dataset(tmp_path / "set")
+    return dataset(tmp_path / "set", CropAugmentations() if request.param == "plain" else EVERYTHING)
 
 
-def dataset(folder):
+def dataset(folder, augmentations=None):
     sources = load_sources(folder, 0.0)
-    return CropDataset(sources, 100, 24_000, 1, seed=0, silence_db=None, max_redraws=8, augment=None)
+    return CropDataset(
+        sources, 100, 24_000, 1, 0, None, max_redraws=8, augmentations=augmentations or CropAugmentations()
+    )
 
 
 def loader(

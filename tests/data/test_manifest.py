@@ -52,6 +52,8 @@ def test_a_single_path_a_list_and_weights(write_noise, tmp_path):
     weighted = load_sources([{"path": str(short), "weight": 5}, {"path": long, "weight": 0.5}], 0.0)
     assert [(source.name, source.weight) for source in weighted] == [(str(short), 5.0), (str(long), 0.5)]
     assert load_sources(short / "1.wav", 0.0)[0].duration_s == 1.0
+    of_kind = load_sources([{"path": short, "kind": "speech"}, {"path": long, "kind": "music"}], 0.0)
+    assert [(source.kind, source.weight) for source in of_kind] == [("speech", 1.0), ("music", 3.0)]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,8 @@ def test_a_single_path_a_list_and_weights(write_noise, tmp_path):
         ([{"path": "a", "weight": float("nan")}], "nan"),
         ([{"path": "a", "weight": "much"}], "much"),
         ([{"path": "a", "weight": 1}, "b"], "1 of 2"),
+        ([{"path": "a", "kind": 3}], "kind .* 3"),
+        ([{"path": "a", "kind": "music"}, "b"], "1 of 2 have a kind"),
     ],
 )
 def test_wrong_lists_are_refused(spec, words):

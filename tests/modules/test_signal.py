@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchaudio.functional
 
 from encodec_lab.modules import signal
 from encodec_lab.modules.signal import resample, resampling_reach
@@ -24,6 +25,21 @@ def test_reach_is_how_far_an_impulse_is_heard(from_hz, to_hz):
     farthest = (heard_at - 2_500).abs().max()
     reach = resampling_reach(from_hz, to_hz)
     assert reach - 1 - from_hz / to_hz <= farthest <= reach
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [*RATES, (44_100, 16_000), (181, 200), (32_000, 48_000)])
+@pytest.mark.parametrize("num_samples", [1, 7, 1_000, 24_001])
+def test_it_is_what_torchaudio_does(from_hz, to_hz, num_samples):
+    wav = torch.randn(2, 3, num_samples, generator=torch.Generator().manual_seed(0))
+    expected = torchaudio.functional.resample(wav, from_hz, to_hz)  # its defaults are the same
+    torch.testing.assert_close(resample(wav, from_hz, to_hz), expected, rtol=0, atol=2e-6)
+
+
+def test_gradients_and_other_types_pass():
+    wav = torch.randn(1, 500, dtype=torch.float64, requires_grad=True)
+    resample(wav, 44_100, 24_000).square().sum().backward()
+    assert wav.grad is not None and wav.grad.dtype == torch.float64 and wav.grad.abs().min() > 0
+    assert resample(torch.zeros(1, 0), 44_100, 24_000).shape == (1, 0)
 
 
 def test_equal_rates_reach_nowhere():

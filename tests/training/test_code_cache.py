@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -9,6 +10,8 @@ from small_lm_run import export_codec
 
 from encodec_lab.data.audio_file import AudioFileError
 from encodec_lab.data.converted_audio import read_converted
+from encodec_lab.data.manifest import load_sources
+from encodec_lab.data.shard_building import write_shards
 from encodec_lab.training import code_cache
 from encodec_lab.training.code_cache import (
     cached_file,
@@ -117,3 +120,14 @@ def test_workers_extract_the_same(codec, recordings, tmp_path):
     _, folder = extract(recordings, codec, tmp_path, num_workers=2)
     for path in recordings:
         np.testing.assert_array_equal(read_codes(folder, path), encode_recording(codec, path))
+
+
+def test_recordings_in_shards(codec, recordings, tmp_path):
+    write_shards(tmp_path / "a.wav", tmp_path / "shards", 1 << 20, 0.0)
+    [info] = load_sources(tmp_path / "shards", 0.0)[0].files
+    for _ in range(2):
+        results, folder = extract([info.source, recordings[0]], codec, tmp_path)
+        np.testing.assert_array_equal(read_codes(folder, info.source), read_codes(folder, recordings[0]))
+    assert results == []
+    moved = dataclasses.replace(info.source, offset=info.source.offset + 1)
+    assert cached_file(folder, moved) != cached_file(folder, info.source)

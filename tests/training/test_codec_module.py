@@ -93,6 +93,17 @@ def test_codebooks_wait_for_their_start():
     assert started == [False] * 4 + [True] * 2
 
 
+def test_an_encoder_may_stay_as_it_is():
+    module = codec_training(trains_encoder=False)
+    watch = Watch("codec")
+    fit(module, 5, callbacks=[watch])
+    first, last = watch.states[0], watch.states[-1]
+    changed = {name for name in first if not torch.equal(first[name], last[name])}
+    assert not any(name.startswith("encoder.") for name in changed)
+    assert {name for name in first if name.startswith("decoder.")} <= changed
+    assert "quantizer.vq.layers.0._codebook.embed" in changed
+
+
 def gradients(module):
     return {name: parameter.grad for name, parameter in module.named_parameters()}
 
@@ -199,7 +210,7 @@ def test_what_is_logged_of_a_step():
     _, logger = fit(codec_training(), 2)
     losses = {"l1", "mel", "adversarial", "feature_matching"}
     train = losses | {"commitment", "discriminator", "gradient_norm", "discriminator_gradient_norm"}
-    train |= {"learning_rate", "bandwidth_kbps"}
+    train |= {"learning_rate", "bandwidth_kbps", "skipped_steps", "discriminator_skipped_steps"}
     expected = {f"train/{name}" for name in train}
     expected |= {f"balancer/{kind}/{name}" for kind in ("norm", "ratio") for name in losses}
     for _, values in logger.records:

@@ -8,6 +8,10 @@ import soundfile
 import torch
 
 from encodec_lab.data.audio_file import BadAudioWarning
+from encodec_lab.data.equalizer import RandomEqualizer
+from encodec_lab.data.mixing import Mixing, Strategy
+from encodec_lab.data.reverb import RandomReverb
+from encodec_lab.data.speed import RandomSpeed
 from encodec_lab.training.datamodule import AudioDataModule
 
 pytestmark = [
@@ -47,12 +51,27 @@ def datamodule(audio: Path, **overrides) -> AudioDataModule:
         "valid_max_s": 0.5,
         "num_workers": 0,
         "seed": 7,
+        "speed": None,
+        "equalizer": None,
         "gain_db": [-10, 6],
+        "mixing": None,
+        "reverb": None,
         "silence_db": -60.0,
         "max_redraws": 8,
         "max_bad_share": 0.25,
     }
     return AudioDataModule(**(arguments | overrides))
+
+
+def everything() -> dict[str, object]:
+    """All augmentations, each of them sometimes."""
+    one, two = Strategy(0.5, 1, None, [], reverb=False), Strategy(0.5, 2, None, [], reverb=True)
+    return {
+        "speed": RandomSpeed(0.5, [0.9, 1.1]),
+        "equalizer": RandomEqualizer(0.5, [-6.0, 6.0], 8, 1_000.0, 24_000),
+        "mixing": Mixing({"one": one, "two": two}, [-10.0, 6.0], 8),
+        "reverb": RandomReverb(0.5, [0.3, 1.3], [0.0, 12.0], 24_000),
+    }
 
 
 class Recorder(lightning.LightningModule):
@@ -94,7 +113,16 @@ class Recorder(lightning.LightningModule):
             torch.set_rng_state(self.random_state)
 
 
-def fit(audio, folder, max_steps, ckpt_path=None, callbacks=(), val_check_interval=1.0, num_workers=0):
+def fit(
+    audio,
+    folder,
+    max_steps,
+    ckpt_path=None,
+    callbacks=(),
+    val_check_interval=1.0,
+    num_workers=0,
+    **augmentations,
+):
     torch.manual_seed(11)
     module = Recorder()
     trainer = lightning.Trainer(
@@ -111,7 +139,8 @@ def fit(audio, folder, max_steps, ckpt_path=None, callbacks=(), val_check_interv
         val_check_interval=val_check_interval,
         num_sanity_val_steps=1,
     )
-    trainer.fit(module, datamodule=datamodule(audio, num_workers=num_workers), ckpt_path=ckpt_path)
+    data = datamodule(audio, num_workers=num_workers, **augmentations)
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
     assert trainer.global_step == max_steps
     return module, trainer
 
@@ -135,6 +164,20 @@ def test_resumed_equals_never_stopped(audio, tmp_path, num_workers, stop, val_ch
     first, trainer = fit(audio, tmp_path, stop, **arguments)
     trainer.save_checkpoint(tmp_path / "stopped.ckpt")
     rest, _ = fit(audio, tmp_path, 13, tmp_path / "stopped.ckpt", **arguments)
+    assert_same_batches(first.seen + rest.seen, whole.seen)
+    assert torch.equal(rest.weight, whole.weight)
+
+
+@pytest.mark.parametrize("stop", [3, 7])
+@pytest.mark.parametrize("num_workers", [(0, 2), (2, 0), (1, 3)])
+def test_resumed_with_mixing_and_other_workers_equals_never_stopped(audio, tmp_path, stop, num_workers):
+    before, after = num_workers
+    whole, _ = fit(audio, tmp_path, 11, **everything())
+    plain, _ = fit(audio, tmp_path, 11)
+    assert not any(torch.equal(mixed[2], one[2]) for mixed, one in zip(whole.seen, plain.seen, strict=True))
+    first, trainer = fit(audio, tmp_path, stop, num_workers=before, **everything())
+    trainer.save_checkpoint(tmp_path / "stopped.ckpt")
+    rest, _ = fit(audio, tmp_path, 11, tmp_path / "stopped.ckpt", num_workers=after, **everything())
     assert_same_batches(first.seen + rest.seen, whole.seen)
     assert torch.equal(rest.weight, whole.weight)
 
@@ -180,9 +223,10 @@ def test_epochs_differ_and_runs_repeat(audio, tmp_path):
     assert len({tuple(batch[0, 0].tolist()) for _, _, batch in first.seen}) == 10
 
 
-def test_two_ranks_get_the_halves_of_one_batch(audio):
+@pytest.mark.parametrize("augmented", [False, True])
+def test_two_ranks_get_the_halves_of_one_batch(audio, augmented):
     def batches(rank, world_size):
-        data = datamodule(audio, valid=None)
+        data = datamodule(audio, valid=None, **(everything() if augmented else {}))
         data.trainer = type("Ranked", (), {"global_rank": rank, "world_size": world_size})()
         data.setup("fit")
         return list(data.train_dataloader())

@@ -19,7 +19,10 @@ FIRST_STEP_WITH_CODES = 3
 def overrides(noise_folder: Path, output_dir: Path) -> list[str]:
     return [
         "experiment=tiny",
+        "data=mixed_crops",
         *shrunk(noise_folder),
+        "data.speed.probability=0.5",
+        "data.equalizer.probability=0.5",
         f"data.batches_per_epoch={STEPS_PER_EPOCH}",
         "codec_training.codebook_learning.kmeans_vectors_per_code=10",
         "codec_training.discriminator_probability=0.5",
@@ -76,19 +79,23 @@ def gathered_in(checkpoint: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("step", "num_gathered"),
+    ("step", "num_gathered", "num_workers"),
     [
-        pytest.param(1, 1, id="while vectors are gathered"),
-        pytest.param(FIRST_STEP_WITH_CODES, 0, id="after k-means, with a validation at this step"),
-        pytest.param(STEPS_PER_EPOCH, 0, id="at the end of an epoch"),
-        pytest.param(7, 0, id="in the middle of an epoch"),
+        pytest.param(1, 1, 0, id="while vectors are gathered"),
+        pytest.param(FIRST_STEP_WITH_CODES, 0, 0, id="after k-means, with a validation at this step"),
+        pytest.param(STEPS_PER_EPOCH, 0, 0, id="at the end of an epoch"),
+        pytest.param(7, 0, 0, id="in the middle of an epoch"),
+        pytest.param(6, 0, 2, id="in the middle of an epoch, with another number of workers"),
     ],
 )
-def test_resumed_from_a_checkpoint_on_the_way(unbroken, noise_folder, tmp_path, step, num_gathered):
+def test_resumed_from_a_checkpoint_on_the_way(
+    unbroken, noise_folder, tmp_path, step, num_gathered, num_workers
+):
     state, checkpoints = unbroken
     checkpoint = checkpoints / f"step_{step:07d}.ckpt"
     assert gathered_in(checkpoint) == num_gathered
-    trainer = train(compose(*overrides(noise_folder, tmp_path), f"ckpt_path={checkpoint}"))
+    changes = [f"ckpt_path={checkpoint}", f"data.num_workers={num_workers}"]
+    trainer = train(compose(*overrides(noise_folder, tmp_path), *changes))
     assert_same_state(complete_state(trainer), state)
     assert logged(tmp_path) == logged(checkpoints.parent, step)
 

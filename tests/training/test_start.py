@@ -8,7 +8,7 @@ import torch
 from hydra.utils import instantiate
 from small_run import compose, shrunk
 
-from encodec_lab import load_model
+from encodec_lab import EncodecModel, load_model
 from encodec_lab.evaluation.training_log import read_training_records
 from encodec_lab.training.config import resolved
 from encodec_lab.training.export import export_checkpoint
@@ -110,6 +110,26 @@ def test_start_from_an_export(with_adversary, noise_folder, tmp_path):
     assert not any(bool(bias.any()) for bias in biases), "it starts as the discriminator of a new run does"
 
 
+def test_start_from_weights_as_meta_publishes_them(tmp_path, noise_folder):
+    """A state dict of the published architecture in a .th file; the discriminator starts as a new run's does."""
+    torch.manual_seed(0)
+    published = EncodecModel.encodec_model_24khz(pretrained=False)
+    for codebook in published.quantizer.codebooks:
+        codebook.start(torch.randn(1024, 128), torch.ones(1024), 1024)
+    torch.save(published.state_dict(), tmp_path / "encodec_24khz-0a0a0a0a.th")
+    config = compose(
+        "experiment=speech24k",
+        f"data.train={noise_folder / 'train'}",
+        f"init_from={tmp_path / 'encodec_24khz-0a0a0a0a.th'}",
+        "output_dir=x",
+    )
+    module = build_module(config, resolved(config), instantiate(config.model), starts_anew=True)
+    torch.testing.assert_close(module.codec.state_dict(), published.state_dict(), rtol=0, atol=0)
+    assert module.codec.quantizer.started
+    assert module.codec.name == "speech24k"
+    assert module.discriminator is not None
+
+
 def test_two_phases(alone, noise_folder, tmp_path):
     """First without an adversary, then with one from its first weights: a new run from step 0."""
     earlier, checkpoint = alone
@@ -181,8 +201,28 @@ def test_what_cannot_be_started_from(with_adversary, noise_folder, tmp_path, cha
 
 
 def test_a_start_that_there_is_not(noise_folder):
-    with pytest.raises(ValueError, match="start=warm: use one of signal_preserving, block_transform, torch"):
+    with pytest.raises(
+        ValueError,
+        match="start=warm: use one of signal_preserving, block_transform, transform_voc",
+    ):
         module_of(noise_folder, "start=warm")
+
+
+def test_a_start_as_a_transform_and_vocoder(noise_folder):
+    module = module_of(
+        noise_folder,
+        "start=transform_vocoder",
+        "model.num_filters=16",
+        "model.strides=[2,4,5,8,1]",
+        "model.bandwidths=[1.5]",
+        "model.latent_dim=32",
+        "model.num_lstm_layers=0",
+        "model.compress=1",
+    )
+    wav = 0.1 * torch.sin(2 * torch.pi * 300 / 24_000 * torch.arange(3_200))[None, None]
+    with torch.no_grad():
+        error = module.codec.decoder(module.codec.encoder(wav)) - wav
+    assert error.square().sum() < 0.03 * wav.square().sum()
 
 
 def test_a_start_as_a_transform(noise_folder):

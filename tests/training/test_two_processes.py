@@ -1,5 +1,6 @@
 """Two gloo processes, as `train.py trainer.devices=2` starts them, against one process with the same global batch."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ def overrides(noise_folder: Path) -> list[str]:
     ]
     return [
         "experiment=tiny",
+        "data=mixed_crops",
         *shrunk(noise_folder, bandwidths=BANDWIDTHS),
         *descent,
         "generator_optimizer.lr=1e-3",
@@ -59,7 +61,7 @@ def two(noise_folder, tmp_path_factory):
         f"+callbacks.states.folder={folder}",
         cwd=folder,
         timeout_s=240,
-        PYTHONPATH=str(Path(__file__).parent),
+        PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),
     )
     assert result.returncode == 0, result.stderr
     return folder, result

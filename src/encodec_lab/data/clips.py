@@ -67,7 +67,7 @@ class ClipDataset(Dataset[tuple[Tensor, str]]):
         return wav[:, : math.ceil(self._max_s * self._sample_rate_hz)], self._names[index]
 
     def _read_start(self, info: AudioInfo) -> Tensor:
-        return read_crop(info.path, 0, math.ceil(self._max_s * info.sample_rate_hz))
+        return read_crop(info.source, 0, math.ceil(self._max_s * info.sample_rate_hz))
 
 
 class ClipLoader:

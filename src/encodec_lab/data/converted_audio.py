@@ -38,7 +38,7 @@ def read_converted_crop(info: AudioInfo, offset: int, num_samples: int, to_hz: i
     first_block = max(0, offset // block_out - math.ceil(reach / block_in))
     start = first_block * block_in
     stop = -(-(offset + num_samples) * from_hz // to_hz) + reach
-    wav = read_crop(info.path, start, stop - start)
+    wav = read_crop(info.source, start, stop - start)
     converted = convert_audio(wav, from_hz, to_hz, channels)
     skip = offset - first_block * block_out
     return converted[:, skip : skip + num_samples]

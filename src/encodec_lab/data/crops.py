@@ -1,25 +1,22 @@
 """Random crops for training, where crop number i depends on nothing but the seed and i."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from encodec_lab.data.audio_file import AudioFileError
-from encodec_lab.data.converted_audio import converted_length, read_converted_crop
+from encodec_lab.data.augmentation import Augmentation
 from encodec_lab.data.manifest import Source
+from encodec_lab.data.mixing import Mixing, StrategyDraw
 from encodec_lab.data.random_stream import random_stream
-
-Augmentation = Callable[[Tensor, np.random.Generator], Tensor]
-ReadError = tuple[str, str]
+from encodec_lab.data.source_reader import ReadError, SourceReader
+from encodec_lab.data.speed import RandomSpeed
 
 # Keeps the numbers of this module apart from those of other users of the same seed.
 _STREAM_TAG = 0x43524F50
-_MAX_BAD_READS = 32
 
 
 class Crop(NamedTuple):
@@ -46,13 +43,31 @@ class CropBatch(NamedTuple):
     read_errors: tuple[ReadError, ...]
 
 
+@dataclass(frozen=True)
+class CropAugmentations:
+    """What is done to crops, in this order; None for nothing.
+
+    Args:
+        speed: at which each recording is played.
+        recording: done to each recording by itself.
+        mixing: adds up several recordings, each normalised by the peak of its file.
+        crop: done at the end, unless the strategy of mixing leaves reverberation out.
+    """
+
+    speed: RandomSpeed | None = None
+    recording: Augmentation | None = None
+    mixing: Mixing | None = None
+    crop: Augmentation | None = None
+
+
 class CropDataset(Dataset[CropBatch]):
     """Endless map-style data set of random crops; its keys are lists of indices, as `CounterBatchSampler` yields them.
 
-    Each index has a random stream of its own (see `random_stream`). It decides the source (by weight), the file (by
-    duration), the offset and the augmentation, so a crop is the same in any order, on any number of workers and ranks.
-    A silent crop is drawn again from the same source, at most `max_redraws` times; then the loudest is taken. A file
-    that turns out bad while reading is also drawn again. Files shorter than a crop are padded with zeros at their end.
+    Each index has a random stream of its own (see `random_stream`). It decides the sources (by weight), the files (by
+    duration), the offsets and the augmentations, so a crop is the same in any order, on any number of workers and
+    ranks. A silent crop is drawn again from the same source, at most `max_redraws` times; then the loudest is taken. A
+    file that turns out bad while reading is also drawn again. Files shorter than a crop are padded with zeros at their
+    end.
 
     Args:
         sources: what to draw from, all with at least one file.
@@ -61,7 +76,10 @@ class CropDataset(Dataset[CropBatch]):
         seed: 0 or more.
         silence_db: crops whose RMS is below this many dBFS are drawn again; None accepts silence.
         max_redraws: see above.
-        augment: applied last, with the item's own stream; None changes nothing.
+        augmentations: applied with the item's own stream.
+
+    Attributes:
+        num_files: in all sources.
     """
 
     def __init__(
@@ -73,7 +91,7 @@ class CropDataset(Dataset[CropBatch]):
         seed: int,
         silence_db: float | None,
         max_redraws: int,
-        augment: Augmentation | None,
+        augmentations: CropAugmentations,
     ) -> None:
         if num_samples < 1:
             raise ValueError(f"a crop needs at least one sample, got {num_samples}")
@@ -83,21 +101,20 @@ class CropDataset(Dataset[CropBatch]):
             raise ValueError(f"the seed must be between 0 and 2^64 - 1, got {seed}")
         if max_redraws < 0:
             raise ValueError(f"max_redraws must be 0 or more, got {max_redraws}")
-        assert sources and all(source.files and source.weight > 0 for source in sources)
-        self.num_samples = num_samples
-        self.sample_rate_hz = sample_rate_hz
-        self.channels = channels
-        self.seed = seed
-        self.max_redraws = max_redraws
-        self.augment = augment
-        self._silence_rms = 0.0 if silence_db is None else 10 ** (silence_db / 20)
-        self._sources = list(sources)
-        self._source_edges = _cumulative([source.weight for source in sources])
-        self._file_edges = [_cumulative([info.duration_s for info in source.files]) for source in sources]
-
-    @property
-    def num_files(self) -> int:
-        return sum(len(source.files) for source in self._sources)
+        self.num_files = sum(len(source.files) for source in sources)
+        self._seed = seed
+        self._augmentations = augmentations
+        self._strategies = StrategyDraw(augmentations.mixing, sources)
+        self._reader = SourceReader(
+            sources,
+            num_samples,
+            sample_rate_hz,
+            channels,
+            silence_db,
+            max_redraws,
+            augmentations.speed,
+            normalizes=augmentations.mixing is not None,
+        )
 
     def __getitem__(self, indices: Sequence[int]) -> CropBatch:
         crops = [self.draw(index) for index in indices]
@@ -108,47 +125,17 @@ class CropDataset(Dataset[CropBatch]):
         """Crop number `index` (0 or more, without end), with the files that failed on the way.
 
         Raises:
-            ValueError: so many files of the source fail that no crop can be had.
+            ValueError: so many files of a source fail that no crop can be had.
         """
-        rng = random_stream(self.seed, _STREAM_TAG, index)
-        source = _pick(self._source_edges, rng)
+        rng = random_stream(self._seed, _STREAM_TAG, index)
         errors: list[ReadError] = []
-        loudest: Tensor | None = None
-        loudest_rms = -1.0
-        num_redraws = 0
-        while loudest is None or (loudest_rms < self._silence_rms and num_redraws < self.max_redraws):
-            info = self._sources[source].files[_pick(self._file_edges[source], rng)]
-            num_total = converted_length(info, self.sample_rate_hz)
-            offset = int(rng.integers(max(0, num_total - self.num_samples) + 1))
-            try:
-                wav = read_converted_crop(info, offset, self.num_samples, self.sample_rate_hz, self.channels)
-                rms = float(wav.square().mean().sqrt())
-                if not math.isfinite(rms):
-                    raise AudioFileError(f"{info.path}: holds samples too large for 32-bit audio")
-            except AudioFileError as error:
-                errors.append((str(info.path), str(error)))
-                if len(errors) >= _MAX_BAD_READS:
-                    raise AudioFileError(
-                        f"{self._sources[source].name}: {len(errors)} reads failed for one crop, last: {error}"
-                    ) from error
-                continue
-            if loudest is not None:
-                num_redraws += 1
-            if rms > loudest_rms:
-                loudest, loudest_rms = wav, rms
-        wav = loudest
-        if wav.shape[-1] < self.num_samples:
-            wav = torch.nn.functional.pad(wav, (0, self.num_samples - wav.shape[-1]))
-        if self.augment is not None:
-            wav = self.augment(wav, rng)
+        done = self._augmentations
+        sources, reverb = self._strategies.draw(rng)
+        recordings = []
+        for source in sources:
+            wav = self._reader.read(source, rng, errors)
+            recordings.append(wav if done.recording is None else done.recording(wav, rng))
+        wav = recordings[0] if done.mixing is None else done.mixing.add_up(recordings, rng)
+        if done.crop is not None and reverb:
+            wav = done.crop(wav, rng)
         return Crop(wav, tuple(errors))
-
-
-def _cumulative(weights: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    edges = np.cumsum(np.asarray(weights, dtype=np.float64))
-    edges /= edges[-1]
-    return edges
-
-
-def _pick(edges: np.ndarray[tuple[int], np.dtype[np.float64]], rng: np.random.Generator) -> int:
-    return int(np.searchsorted(edges, rng.random(), side="right"))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from encodec_lab.data.augmentation import without_clipping
+
 
 @dataclass(frozen=True)
 class RandomGain:
@@ -22,9 +24,4 @@ class RandomGain:
 
     def __call__(self, wav: Tensor, rng: np.random.Generator) -> Tensor:
         """[C, T] -> [C, T]; draws one number."""
-        gain = 10 ** (rng.uniform(self.low_db, self.high_db) / 20)
-        peak = float(wav.abs().max()) if wav.numel() else 0.0
-        if peak * gain > 1:
-            # The scaled peak is clamped too, since rounding can carry it past 1.
-            return (wav * (1 / peak)).clamp(-1, 1)
-        return wav * gain
+        return without_clipping(wav * 10 ** (rng.uniform(self.low_db, self.high_db) / 20))

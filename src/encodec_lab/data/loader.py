@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from encodec_lab.data.audio_file import AudioFileError, BadAudioWarning
-from encodec_lab.data.crops import CropBatch, CropDataset, ReadError
+from encodec_lab.data.crops import CropBatch, CropDataset
 from encodec_lab.data.sampler import CounterBatchSampler
+from encodec_lab.data.source_reader import ReadError
 
 
 class ResumableLoader:

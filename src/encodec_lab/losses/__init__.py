@@ -9,6 +9,7 @@ from encodec_lab.losses.balancer import BalancedGradient, LossBalancer
 from encodec_lab.losses.commitment import commitment_loss
 from encodec_lab.losses.compressed_spectrum import CompressedSpectrumLoss
 from encodec_lab.losses.feature_matching import FeatureMatchingLoss
+from encodec_lab.losses.intelligibility import IntelligibilityLoss
 from encodec_lab.losses.mel import MultiScaleMelLoss, non_empty_mel_counts
 from encodec_lab.losses.waveform import WaveformL1Loss
 
@@ -18,6 +19,7 @@ __all__ = [
     "DiscriminatorHingeLoss",
     "FeatureMatchingLoss",
     "GeneratorHingeLoss",
+    "IntelligibilityLoss",
     "LossBalancer",
     "MultiScaleMelLoss",
     "WaveformL1Loss",

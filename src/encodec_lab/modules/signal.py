@@ -1,10 +1,12 @@
 """Resampling and mel filterbanks: the only file of the package that imports torchaudio."""
 
+import functools
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torchaudio.functional
+import torchaudio.transforms
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,6 +17,10 @@ _ROLLOFF = 0.99
 # by no pair of rates in common use.
 _MAX_TABLE_TAPS = 1 << 26
 _TAPS_AT_A_TIME = 1 << 21
+# Fewer columns make matrix products slow.
+_MIN_GROUP_OUTPUTS = 32
+# A megabyte for each pair of rates in use.
+_MAX_REMEMBERED_TAPS = 1 << 18
 
 
 def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
@@ -27,15 +33,47 @@ def resample(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:
     if from_hz == to_hz:
         return wav
     divisor = math.gcd(from_hz, to_hz)
-    if (from_hz // divisor) * (to_hz // divisor) > _MAX_TABLE_TAPS:
+    num_taps = (from_hz // divisor) * (to_hz // divisor)
+    if num_taps > _MAX_TABLE_TAPS:
         return _resample_without_table(wav, from_hz, to_hz)
-    num_samples = wav.shape[-1]
-    # torchaudio reckons the length in float32, and may come out short by one sample in a million.
-    extended = functional.pad(wav, (0, 1 + (num_samples >> 20)))
-    resampled: Tensor = torchaudio.functional.resample(
-        extended, from_hz, to_hz, lowpass_filter_width=_ZERO_CROSSINGS, rolloff=_ROLLOFF
+    build = _filter_bank if num_taps <= _MAX_REMEMBERED_TAPS else _filter_bank.__wrapped__
+    bank = build(from_hz // divisor, to_hz // divisor, wav.dtype, wav.device)
+    num_resampled = -(-wav.shape[-1] * to_hz // from_hz)
+    num_groups = max(1, -(-num_resampled // bank.filters.shape[1]))
+    missing = num_groups * bank.stride + bank.width - wav.shape[-1]
+    # A matrix product: as fast as a convolution of this stride, and not slower for every length that it has not seen.
+    groups = functional.pad(wav, (bank.width, missing)).unfold(-1, bank.filters.shape[0], bank.stride)
+    resampled: Tensor = (groups @ bank.filters).flatten(-2)
+    return resampled[..., :num_resampled]
+
+
+class _FilterBank(NamedTuple):
+    """The filters of several neighbouring outputs, which repeat from group to group.
+
+    Attributes:
+        filters: [taps, outputs of a group].
+        stride: how many inputs lie between groups.
+        width: how many inputs the first output of a group hears before its own place.
+    """
+
+    filters: Tensor
+    stride: int
+    width: int
+
+
+@functools.lru_cache(maxsize=128)
+def _filter_bank(from_hz: int, to_hz: int, dtype: torch.dtype, device: torch.device) -> _FilterBank:
+    """As torchaudio makes them, for rates without a common divisor; remembered, since making takes as long as use."""
+    made = torchaudio.transforms.Resample(
+        from_hz, to_hz, lowpass_filter_width=_ZERO_CROSSINGS, rolloff=_ROLLOFF, dtype=dtype
     )
-    return resampled[..., : -(-num_samples * to_hz // from_hz)]
+    kernel = made.kernel[:, 0].to(device)  # [outputs, taps]
+    num_outputs, num_taps = kernel.shape
+    num_repeats = -(-_MIN_GROUP_OUTPUTS // num_outputs)
+    filters = kernel.new_zeros(num_repeats * num_outputs, num_taps + (num_repeats - 1) * from_hz)
+    for k in range(num_repeats):
+        filters[k * num_outputs : (k + 1) * num_outputs, k * from_hz : k * from_hz + num_taps] = kernel
+    return _FilterBank(filters.T.contiguous(), num_repeats * from_hz, made.width)
 
 
 def _resample_without_table(wav: Tensor, from_hz: int, to_hz: int) -> Tensor:

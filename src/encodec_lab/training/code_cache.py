@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.data.audio_blocks import AudioBlocks
 from encodec_lab.data.audio_file import AudioFileError
+from encodec_lab.data.file_part import FilePart, is_url
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import module_identity
 from encodec_lab.models.long_audio import encode_blocks
@@ -39,20 +40,34 @@ def codes_folder(cache: Path, codec: EncodecModel) -> Path:
     return cache / hashlib.sha256(described.encode()).hexdigest()[:32]
 
 
-def cached_file(folder: Path, recording: Path) -> Path:
+def cached_file(folder: Path, recording: Path | FilePart) -> Path:
     """Where the codes of a recording are kept; OSError if there is no such recording."""
-    status = recording.stat()
-    described = json.dumps([str(recording.resolve()), status.st_size, status.st_mtime_ns])
-    return folder / f"{hashlib.sha256(described.encode()).hexdigest()[:32]}.npy"
+    described: list[object] = []
+    file: str | Path
+    if isinstance(recording, FilePart):
+        described = [recording.name, recording.offset, recording.num_bytes]
+        file = recording.container if is_url(recording.container) else Path(recording.container)
+    else:
+        file = recording
+    if isinstance(file, Path):
+        status = file.stat()
+        described = [str(file.resolve()), status.st_size, status.st_mtime_ns, *described]
+    else:
+        described = [file, *described]  # a store says no more of its files than their place
+    return folder / f"{hashlib.sha256(json.dumps(described).encode()).hexdigest()[:32]}.npy"
 
 
 def extract_missing(
-    recordings: Sequence[Path], codec: EncodecModel, codec_source: str, folder: Path, num_workers: int
-) -> Iterator[tuple[Path, AudioFileError | None]]:
+    recordings: Sequence[Path | FilePart],
+    codec: EncodecModel,
+    codec_source: str,
+    folder: Path,
+    num_workers: int,
+) -> Iterator[tuple[Path | FilePart, AudioFileError | None]]:
     """Extract the codes of all recordings that the folder lacks; yields each with what is wrong with it, if anything.
 
     Args:
-        recordings: audio files.
+        recordings: audio files, or where they lie in shards.
         codec: frozen, on the device that is to encode.
         codec_source: what `load_model` made the codec from, for the workers.
         folder: of `codes_folder`.
@@ -83,14 +98,14 @@ def extract_missing(
         ) from error
 
 
-def read_codes(folder: Path, recording: Path) -> NDArray[np.int16]:
+def read_codes(folder: Path, recording: Path | FilePart) -> NDArray[np.int16]:
     """The codes [K, L] of a recording that has been extracted."""
     codes: NDArray[np.int16] = np.load(cached_file(folder, recording), allow_pickle=False)
     return codes
 
 
 @torch.no_grad()
-def encode_recording(codec: EncodecModel, path: Path) -> NDArray[np.int16]:
+def encode_recording(codec: EncodecModel, path: Path | FilePart) -> NDArray[np.int16]:
     """Codes [K, L] of a whole recording at the highest bandwidth; segments' codes one after the other.
 
     Neighbouring segments overlap slightly, and so do the frames at their borders.
@@ -104,7 +119,7 @@ def encode_recording(codec: EncodecModel, path: Path) -> NDArray[np.int16]:
     return torch.cat(codes, dim=-1).numpy()
 
 
-def _extract(codec: EncodecModel, path: Path, folder: Path) -> AudioFileError | None:
+def _extract(codec: EncodecModel, path: Path | FilePart, folder: Path) -> AudioFileError | None:
     try:
         codes = encode_recording(codec, path)
     except AudioFileError as error:
@@ -121,5 +136,5 @@ def _load_worker_codec(source: str, device: str, folder: Path) -> None:
     assert codes_folder(folder.parent, _worker_codec) == folder, "the codec changed meanwhile"
 
 
-def _extract_in_worker(path: Path, folder: Path) -> AudioFileError | None:
+def _extract_in_worker(path: Path | FilePart, folder: Path) -> AudioFileError | None:
     return _extract(_worker_codec, path, folder)

@@ -116,7 +116,7 @@ class CodeDataModule(lightning.LightningDataModule):
         folder = codes_folder(self._cache, self._codec)
         loaded = []
         for source in sources:
-            paths = [info.path for info in source.files]
+            paths = [info.source for info in source.files]
             _log.info("codes of %d recordings, %.0f s, in %s", len(paths), source.duration_s, folder)
             codec = self._codec.to(self._device)
             results = extract_missing(paths, codec, self._codec_source, folder, self._num_workers)

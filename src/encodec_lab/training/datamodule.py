@@ -6,12 +6,17 @@ from typing import Any
 import lightning
 import torch
 
+from encodec_lab.data.augmentation import Augmentation, Chain
 from encodec_lab.data.clips import ClipDataset, ClipLoader
-from encodec_lab.data.crops import CropDataset
+from encodec_lab.data.crops import CropAugmentations, CropDataset
+from encodec_lab.data.equalizer import RandomEqualizer
 from encodec_lab.data.gain import RandomGain
 from encodec_lab.data.loader import ResumableLoader
 from encodec_lab.data.manifest import load_sources
+from encodec_lab.data.mixing import Mixing
+from encodec_lab.data.reverb import RandomReverb
 from encodec_lab.data.sampler import CounterBatchSampler
+from encodec_lab.data.speed import RandomSpeed
 
 
 class AudioDataModule(lightning.LightningDataModule):
@@ -21,7 +26,7 @@ class AudioDataModule(lightning.LightningDataModule):
     needs `Trainer(use_distributed_sampler=False)`, since the sampler here knows about ranks.
 
     Args:
-        train: a path, a list of paths, or a list of {path, weight}; see `load_sources`.
+        train: a path, a list of paths, or a list of {path, weight, kind}; see `load_sources`.
         valid: the same; weights play no part. None trains without validation.
         sample_rate_hz: of the model.
         channels: of the model.
@@ -30,8 +35,13 @@ class AudioDataModule(lightning.LightningDataModule):
         batches_per_epoch: there is no other meaning to an epoch, since crops never run out.
         valid_max_s: validation clips are cut to this length.
         num_workers: processes that read ahead, per rank.
+        speed: pitch and tempo are changed together; None leaves them alone.
+        equalizer: levels of bands are changed; None leaves them alone.
         seed: with the index of a crop, decides everything that is drawn.
-        gain_db: (low, high) of a random gain in decibels; None leaves the level alone.
+        gain_db: (low, high) of a random gain in decibels, lowered where it would clip; None leaves the level alone.
+        mixing: several recordings are added up, with gains of its own instead of `gain_db`; None makes every crop of
+            one recording.
+        reverb: a room is added; None adds none.
         silence_db: training crops whose RMS is below this many dBFS are drawn again; None accepts silence.
         max_redraws: how often at most; then the loudest is taken.
         max_bad_share: the share of files, 0 to 1, that may be unusable; they are left out with a warning.
@@ -49,7 +59,11 @@ class AudioDataModule(lightning.LightningDataModule):
         valid_max_s: float,
         num_workers: int,
         seed: int,
+        speed: RandomSpeed | None,
+        equalizer: RandomEqualizer | None,
         gain_db: Sequence[float] | None,
+        mixing: Mixing | None,
+        reverb: RandomReverb | None,
         silence_db: float | None,
         max_redraws: int,
         max_bad_share: float,
@@ -71,7 +85,8 @@ class AudioDataModule(lightning.LightningDataModule):
         self._valid_max_s = valid_max_s
         self._num_workers = num_workers
         self._seed = seed
-        self._augment = None if gain_db is None else RandomGain(*gain_db)
+        gain = None if gain_db is None or mixing is not None else RandomGain(*gain_db)
+        self._augmentations = CropAugmentations(speed, _chain(equalizer, gain), mixing, reverb)
         self._silence_db = silence_db
         self._max_redraws = max_redraws
         self._max_bad_share = max_bad_share
@@ -124,7 +139,7 @@ class AudioDataModule(lightning.LightningDataModule):
             self._seed,
             self._silence_db,
             self._max_redraws,
-            self._augment,
+            self._augmentations,
         )
 
     def _build_sampler(self) -> CounterBatchSampler:
@@ -134,3 +149,7 @@ class AudioDataModule(lightning.LightningDataModule):
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
+
+
+def _chain(*steps: Augmentation | None) -> Augmentation:
+    return Chain([step for step in steps if step is not None])

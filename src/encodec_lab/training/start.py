@@ -14,9 +14,10 @@ from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.registry import load_model
 from encodec_lab.modules.initialization import preserve_discriminated_signal_, preserve_signal_
 from encodec_lab.modules.transform_start import start_as_block_transform_
+from encodec_lab.modules.vocoder_start import start_as_transform_vocoder_
 from encodec_lab.training.trained_codec import TrainedCodec, load_trained_codec
 
-STARTS = ("signal_preserving", "block_transform", "torch")
+STARTS = ("signal_preserving", "block_transform", "transform_vocoder", "torch")
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def start_networks_(
         codec: with the weights that torch drew.
         discriminator: likewise.
         start: how weights are drawn, one of `STARTS`: by `modules.initialization`, the codec's by
-            `modules.transform_start`, or as torch has drawn them.
+            `modules.transform_start` or `modules.vocoder_start`, or as torch has drawn them.
         init_from: a checkpoint of `train.py`, of which the averaged weights are taken, or anything else that
             `load_model` takes; None starts at random. The discriminator takes a checkpoint's weights too, if its
             settings are those of the earlier run, and else starts at random.
@@ -55,6 +56,8 @@ def start_networks_(
             raise ValueError(f"init_from={init_from}: {error}") from error
     elif start == "block_transform":
         start_as_block_transform_(codec.encoder, codec.decoder)
+    elif start == "transform_vocoder":
+        start_as_transform_vocoder_(codec.encoder, codec.decoder)
     elif start == "signal_preserving":
         preserve_signal_(codec)
     if discriminator is None:
