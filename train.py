@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from encodec_lab.training.application import explains_mistakes, run_application
+from encodec_lab.training.process_memory import keep_freed_memory
 from encodec_lab.training.run import train
 from encodec_lab.training.sweep_summary import summarize_sweep
 
@@ -19,4 +20,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # not in `main`: it is for the whole process
     run_application(main)

@@ -14,6 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from encodec_lab.training.application import explains_mistakes, run_application
+from encodec_lab.training.process_memory import keep_freed_memory
 from encodec_lab.training.step_speed import StepTime, measure_training
 
 REFERENCE = Path(__file__).parents[1] / ".venv/reference"
@@ -46,4 +47,5 @@ def line(what: str, step: StepTime) -> str:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     run_application(main)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from encodec_lab.training.application import explains_mistakes, run_application
 from encodec_lab.training.lm_run import train_lm
+from encodec_lab.training.process_memory import keep_freed_memory
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train_lm")
@@ -23,4 +24,5 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     run_application(main)

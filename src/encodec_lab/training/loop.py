@@ -20,7 +20,6 @@ from encodec_lab.models.pretrained import load_torch_file
 from encodec_lab.training.atomic_checkpoint import AtomicCheckpointIO
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
-from encodec_lab.training.process_memory import keep_freed_memory
 from encodec_lab.training.safety_net import DivergedError
 from encodec_lab.training.step_module import StepTraining
 from encodec_lab.training.strategy import ReplicaStrategy, let_other_processes_join
@@ -60,8 +59,6 @@ def prepare(config: DictConfig) -> Preparation:
     _quieten()
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
-    if config.trainer.accelerator == "cpu" or not torch.accelerator.is_available():
-        keep_freed_memory()
     output_dir = Path(config.output_dir)
     checkpoint = find_checkpoint(config.ckpt_path, output_dir)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
