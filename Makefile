@@ -35,8 +35,9 @@ format: $(VENV)/installed-tests  ## Sort imports, mend what lint can mend, forma
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/installed-codec $(VENV)/installed-tests  ## Measure the speed of both published architectures beside the reference
+bench: $(VENV)/installed-codec $(VENV)/installed-tests  ## Measure the speed of both published architectures, and of training, beside the reference
 	$(BIN)/python recipes/bench.py
+	$(BIN)/python recipes/bench_training.py
 
 clean:  ## Remove .venv, outputs and caches
 	rm -rf $(VENV) outputs multirun build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

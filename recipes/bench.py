@@ -1,7 +1,8 @@
 """Real-time factors of the two published architectures beside the reference's, on one thread: python recipes/bench.py.
 
-First the codecs alone, then entropy coding with a language model of the paper's size, alone and as part of compression;
-at the end the loading of training data.
+First the form for inference on recordings of 10 s and 5 minutes, on one and two threads, with a table and a chart in
+outputs/bench; then the codecs as they are, then entropy coding with a language model of the paper's size, alone and as
+part of compression; at the end the loading of training data.
 Random weights; the reference package is read from .venv/reference, where `make test` puts it, and left out otherwise.
 """
 
@@ -13,9 +14,12 @@ import torch
 
 from encodec_lab import EncodecModel
 from encodec_lab.evaluation.speed import measure_in_turns
+from encodec_lab.evaluation.speed_inference import benchmark_inference
 from encodec_lab.evaluation.speed_lm import Comparison, compare_language_model_coding
 from encodec_lab.evaluation.speed_loading import measure_loading
 
+DURATIONS_S = (10.0, 300.0)
+NUM_THREADS = (1, 2)
 REFERENCE = Path(__file__).parents[1] / ".venv/reference"
 
 
@@ -27,11 +31,13 @@ def main() -> None:
     if (REFERENCE / "encodec").is_dir():
         sys.path.append(str(REFERENCE))
         reference = importlib.import_module("encodec")
-    for name in ("encodec_model_24khz", "encodec_model_48khz"):
-        packages = [EncodecModel] if reference is None else [EncodecModel, reference.EncodecModel]
-        codecs = [getattr(package, name)(pretrained=False) for package in packages]
-        for codec in codecs:
-            codec.set_target_bandwidth(6.0)
+    packages = [EncodecModel] if reference is None else [EncodecModel, reference.EncodecModel]
+    names = ("encodec_model_24khz", "encodec_model_48khz")
+    pairs = {name: [getattr(package, name)(pretrained=False) for package in packages] for name in names}
+    for codec in (codec for codecs in pairs.values() for codec in codecs):
+        codec.set_target_bandwidth(6.0)
+    benchmark_inference(pairs, Path("outputs/bench"), DURATIONS_S, NUM_THREADS, print)
+    for name, codecs in pairs.items():
         factors = measure_in_turns(codecs, duration_s=10.0, num_repeats=5)
         report(name, Comparison("10 s of noise", factors[0], factors[1] if reference else None))
         for comparison in compare_language_model_coding(codecs[0], reference):

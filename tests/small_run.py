@@ -53,11 +53,11 @@ def shrunk(audio: Path, *, bandwidths: Sequence[float] = (12, 24)) -> list[str]:
     ]
 
 
-def compose(*overrides: str) -> DictConfig:
-    """The configuration that `train.py` would get; `output_dir` must be among the overrides."""
+def compose(*overrides: str, root: str = "train") -> DictConfig:
+    """The configuration that `train.py` would get, or another root's; `output_dir` must be among the overrides."""
     register_configs()
     with hydra.initialize_config_dir(str(REPOSITORY / "configs"), version_base="1.3"):
-        return hydra.compose("train", overrides=list(overrides))
+        return hydra.compose(root, overrides=list(overrides))
 
 
 def start_program(

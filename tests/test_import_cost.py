@@ -50,6 +50,10 @@ def test_the_command_can_answer_without_torch() -> None:
         (["--help"], 0, "-b KBPS"),
         (["--version"], 0, "encodec-lab 0."),
         (["--nonsense", "a.wav"], 2, "unrecognized arguments: --nonsense"),
+        (["--jobs", "0", "a.wav"], 2, "argument -j/--jobs: must be a whole number from 1 on, got '0'"),
+        (["--jobs", "two", "a.wav"], 2, "must be a whole number from 1 on, got 'two'"),
+        (["-b", "six", "a.wav"], 2, "argument -b/--bandwidth: invalid float value: 'six'"),
+        (["--hq", "--model", "x", "a.wav"], 2, "--hq and --model exclude each other"),
         (["a.wav", "b.wav", "c.wav"], 2, "several inputs need --output-dir DIR"),
         (["nowhere.wav"], 1, "encodec: input file nowhere.wav does not exist\n"),
         (["--output-dir", "out", "nowhere"], 1, "encodec: input nowhere does not exist\n"),
@@ -67,12 +71,19 @@ def test_help_and_refusals_come_before_torch(
 import sys
 from encodec_lab.cli.main import main
 status = main({arguments})
-assert not {{"torch", "numpy", "soundfile"}} & sys.modules.keys()
+assert not {{"torch", "torchaudio", "numpy", "soundfile"}} & sys.modules.keys()
 sys.exit(status)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     assert expected in done.stdout + done.stderr
+
+
+def test_a_bundled_model_is_loaded_without_torchs_compiler() -> None:
+    """Loading that takes longer than all the rest."""
+    loaded = _loaded_by("from encodec_lab import load_model; load_model('lab_24khz').eval()")
+    assert "torch.nn" in loaded
+    assert not loaded & {"torch._dynamo.convert_frame", "torch._inductor", "sympy"}
 
 
 @pytest.mark.slow

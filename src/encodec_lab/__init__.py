@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from encodec_lab.data.convert import convert_audio
     from encodec_lab.models.config import CodecConfig
     from encodec_lab.models.encodec import EncodecModel
+    from encodec_lab.models.inference import InferenceCodec
     from encodec_lab.models.language_model import LMConfig, LMModel
     from encodec_lab.models.registry import load_model
     from encodec_lab.types import EcdcError, EncodedFrame
@@ -27,6 +28,7 @@ _HOMES = {
     "EcdcError": "encodec_lab.types",
     "EncodecModel": "encodec_lab.models.encodec",
     "EncodedFrame": "encodec_lab.types",
+    "InferenceCodec": "encodec_lab.models.inference",
     "LMConfig": "encodec_lab.models.language_model",
     "LMModel": "encodec_lab.models.language_model",
     "compress": "encodec_lab.bitstream.compress",
@@ -42,6 +44,7 @@ __all__ = [
     "EcdcError",
     "EncodecModel",
     "EncodedFrame",
+    "InferenceCodec",
     "LMConfig",
     "LMModel",
     "compress",

@@ -85,7 +85,8 @@ def test_decoded_samples_are_those_of_the_model(codec: EncodecModel) -> None:
     wav = random_wav(codec.channels, 50_000)
     with torch.no_grad():
         expected = codec(wav[None])[0]
-    assert torch.equal(decompress(compress(codec, wav), model=codec)[0], expected)
+    samples, _ = decompress(compress(codec, wav), model=codec)
+    torch.testing.assert_close(samples, expected, atol=1e-6, rtol=0)
 
 
 def test_bandwidth_decides_the_size(codec: EncodecModel) -> None:
@@ -217,8 +218,8 @@ def test_a_lost_record_of_a_codec_with_segments_that_does_not_normalise() -> Non
     assert reader.lost == [(47_520, 47_520)]
     assert saved.shape == whole.shape
     assert not saved[:, 47_520 : 2 * 47_520].any()
-    assert torch.allclose(saved[:, :47_520], whole[:, :47_520], atol=1e-6)
-    assert torch.allclose(saved[:, 2 * 47_520 + 480 :], whole[:, 2 * 47_520 + 480 :], atol=1e-6)
+    assert torch.allclose(saved[:, :47_520], whole[:, :47_520], atol=1e-5)
+    assert torch.allclose(saved[:, 2 * 47_520 + 480 :], whole[:, 2 * 47_520 + 480 :], atol=1e-5)
 
 
 def test_a_stream_of_an_unknown_model_says_how_to_name_it() -> None:

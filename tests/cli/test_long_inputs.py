@@ -1,6 +1,6 @@
 """Long recordings go block by block, and come out as short ones do, which go in one piece."""
 
-import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,9 @@ from encodec_lab.bitstream import stream_reader, stream_writer
 from encodec_lab.bitstream.compress import compress, decompress
 from encodec_lab.cli import transcode
 from encodec_lab.data.audio_file import read_whole
-from encodec_lab.models import long_audio
+from encodec_lab.models import inference
+from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.long_audio import checked_blocks
 from encodec_lab.models.registry import load_model
 
 
@@ -27,20 +29,18 @@ def audio(tmp_path: Path) -> Path:
 
 
 def _shorten(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Everything over a tenth of a second is long; returns the lengths of the blocks that will be read."""
+    """Read and code in short pieces; returns the lengths of the blocks that will be read."""
     monkeypatch.setattr(transcode, "BLOCK_S", 0.13)
-    monkeypatch.setattr(stream_writer, "WHOLE_S", 0.1)
-    monkeypatch.setattr(stream_reader, "WHOLE_S", 0.1)
-    monkeypatch.setattr(long_audio, "_LATENT_FRAMES_AT_A_TIME", 15)
+    monkeypatch.setattr(inference, "_PIECE_SAMPLES", 4_800)
+    monkeypatch.setattr(inference, "_LSTM_FRAMES", 80)
     lengths: list[int] = []
-    encode = stream_writer.encode_blocks
 
-    def watched(model: object, blocks: object) -> object:
-        first, second = itertools.tee(blocks)  # type: ignore[call-overload]
-        lengths.extend(block.shape[-1] for block in second)
-        return encode(model, first)  # type: ignore[arg-type]
+    def watched(model: EncodecModel, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+        for block in checked_blocks(model, blocks):
+            lengths.append(block.shape[-1])
+            yield block
 
-    monkeypatch.setattr(stream_writer, "encode_blocks", watched)
+    monkeypatch.setattr(stream_writer, "checked_blocks", watched)
     return lengths
 
 
@@ -67,7 +67,7 @@ def test_blocks_give_what_the_whole_gives(
 
 @pytest.mark.parametrize("config", [SMALL_24KHZ, SMALL_48KHZ], ids=lambda config: config.name)
 @pytest.mark.parametrize("format", ["v0", "v1"])
-def test_no_piece_is_long(config, format: str, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_no_piece_is_long(config, format: str) -> None:  # type: ignore[no-untyped-def]
     """Neither what goes into the codec, nor what comes out, whatever the length of the recording."""
     import io
 
@@ -75,7 +75,6 @@ def test_no_piece_is_long(config, format: str, monkeypatch: pytest.MonkeyPatch) 
     wav = random_wav(codec.channels, 10 * codec.sample_rate + 7)
     data = compress(codec, wav, format=format)
     expected, _ = decompress(data, model=codec)
-    monkeypatch.setattr(stream_reader, "WHOLE_S", 0.1)
     pieces: list[Tensor] = list(stream_reader.StreamReader(io.BytesIO(data), model=codec).pieces())
     assert max(piece.shape[-1] for piece in pieces) <= 5.5 * codec.sample_rate
     joined = torch.cat(pieces, dim=-1)

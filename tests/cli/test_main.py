@@ -11,14 +11,13 @@ import torch
 from cli.commands import Capture, fails, run
 from small_codec import SMALL_24KHZ, random_codec, random_wav
 
-from encodec_lab.bitstream import stream_reader
 from encodec_lab.bitstream.compress import compress, decompress
 from encodec_lab.bitstream.stream_info import StreamInfo, inspect_stream
 from encodec_lab.cli import model_choice
 from encodec_lab.data.audio_file import read_whole
 from encodec_lab.models import encodec
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
-from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.inference import InferenceCodec
 from encodec_lab.models.long_audio import decode_frames
 from encodec_lab.models.registry import load_model
 from encodec_lab.types import EncodedFrame
@@ -125,18 +124,20 @@ def test_the_drop_in_uses_the_published_models(
     assert read_whole(recording.with_name("take.one_decompressed.wav"))[1] == config.sample_rate_hz
 
 
-def _decode_loudly(model: EncodecModel, frames: Iterable[EncodedFrame]) -> Iterator[torch.Tensor]:
-    """Everything as a square wave of twice full scale, the first half of a second at half of that."""
+def _decode_loudly(
+    codec: InferenceCodec, frames: Iterable[EncodedFrame], prompt: bool
+) -> Iterator[torch.Tensor]:
+    """Everything as a square wave of twice full scale, the start at half of that."""
     loudness = 1.0
-    for piece in decode_frames(model, frames):
-        for part in piece.split(1_000, dim=-1):
+    for piece in decode_frames(codec.model, frames):
+        for part in piece.unsqueeze(0).split(1_000, dim=-1):
             yield loudness * torch.where(part > 0, 1.0, -1.0)
             loudness = 2.0
 
 
 def test_clipping_and_rescaling(recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     loud = random_codec(SMALL_24KHZ)
-    monkeypatch.setattr(stream_reader, "decode_frames", _decode_loudly)
+    monkeypatch.setattr(InferenceCodec, "decode_pieces", _decode_loudly)
     monkeypatch.setattr(model_choice, "load_model", lambda name: loud)
     output = recording.with_name("out.wav")
     assert run("--model", "loud", recording, output) == 0

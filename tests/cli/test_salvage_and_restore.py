@@ -17,6 +17,9 @@ from encodec_lab.data.audio_file import read_whole, write_wav
 
 RATE = 24_000
 RECORD = 5 * RATE  # the default
+SAME = (
+    1e-4  # samples are kept in 16 bits, and the decoder rounds otherwise where its pieces are cut otherwise
+)
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def test_a_damaged_record_is_silence(stream: Path, mono_export: Path, capsys: Ca
     )
     saved, _ = read_whole(output)
     assert saved.shape == whole.shape
-    assert torch.equal(saved[:, :RECORD], whole[:, :RECORD])
+    assert torch.allclose(saved[:, :RECORD], whole[:, :RECORD], atol=SAME)
     assert not saved[:, RECORD : 2 * RECORD].any()
     # The decoder has forgotten what went before, and takes a moment to find back.
     assert torch.allclose(saved[:, 2 * RECORD + RATE :], whole[:, 2 * RECORD + RATE :], atol=2e-4)
@@ -65,12 +68,12 @@ def test_a_damaged_last_record_and_a_missing_one(stream: Path, mono_export: Path
     assert run("--model", mono_export, "--salvage", stream, output) == 0
     assert capsys.readouterr().err == f"encodec: {stream}: damaged from 10.00 s to 14.00 s, silence instead\n"
     saved, _ = read_whole(output)
-    assert torch.equal(saved[:, : 2 * RECORD], whole[:, : 2 * RECORD])
+    assert torch.allclose(saved[:, : 2 * RECORD], whole[:, : 2 * RECORD], atol=SAME)
     assert saved.shape == whole.shape and not saved[:, 2 * RECORD :].any()
     stream.write_bytes(content[: record_borders(content)[2]])
     assert run("-f", "--model", mono_export, "--salvage", stream, output) == 0
     assert capsys.readouterr().err == f"encodec: {stream}: the end is missing\n"
-    assert torch.equal(read_whole(output)[0], whole[:, : 2 * RECORD])
+    assert torch.allclose(read_whole(output)[0], whole[:, : 2 * RECORD], atol=SAME)
     stream.write_bytes(content)
     assert run("-f", "--model", mono_export, "--salvage", stream, output) == 0
     assert capsys.readouterr().err == ""
@@ -88,9 +91,9 @@ def test_segments_fade_to_silence_and_back(tmp_path: Path, stereo_export: Path, 
     (whole, _), (saved, _) = (read_whole(tmp_path / name) for name in ("whole.wav", "saved.wav"))
     record, overlap = 5 * 47_520, 480
     assert saved.shape == whole.shape
-    assert torch.equal(saved[:, :record], whole[:, :record])
+    assert torch.allclose(saved[:, :record], whole[:, :record], atol=SAME)
     assert not saved[:, record + overlap : 2 * record].any()
-    assert torch.equal(saved[:, 2 * record + overlap :], whole[:, 2 * record + overlap :])
+    assert torch.allclose(saved[:, 2 * record + overlap :], whole[:, 2 * record + overlap :], atol=SAME)
 
 
 def test_nothing_to_salvage(recording: Path, stream: Path, mono_export: Path, capsys: Capture) -> None:

@@ -34,6 +34,22 @@ def test_real_features_are_constants() -> None:
     assert fake.grad is not None and fake.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradient_is_that_of_the_formula(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    real, fake = (torch.randn(3, 4, 5, 7).contiguous(memory_format=layout) for _ in range(2))
+    fake[0, 0, 0] = real[0, 0, 0]  # where they are the same there is no slope
+    fake.requires_grad_()
+    scale = real.abs().mean((1, 2, 3), keepdim=True)
+    formula = ((real - fake).abs() / scale).mean()
+    loss = FeatureMatchingLoss()([Output([real])], [Output([fake])])
+    torch.testing.assert_close(loss, formula)
+    (expected,) = torch.autograd.grad(formula, [fake])
+    for _ in range(2):  # the graph is kept between the backward passes of a step
+        (gradient,) = torch.autograd.grad(loss, [fake], retain_graph=True)
+        torch.testing.assert_close(gradient, expected)
+
+
 def test_features_of_zeros_do_not_divide_by_zero() -> None:
     fake = torch.ones(1, 4, requires_grad=True)
     loss = FeatureMatchingLoss()([Output([torch.zeros(1, 4)])], [Output([fake])])

@@ -34,14 +34,19 @@ def conv(kernel_size: int, stride: int, dilation: int = 1) -> PaddedConv1d:
 
 
 def run(layer: StreamingLayer, x: Tensor, sizes: list[int]) -> list[Tensor]:
-    """What each piece gives, the sizes repeated as often as needed, and at last what the end gives."""
+    """What each piece [B, C, T] gives, the sizes repeated as often as needed, and at last what the end gives."""
     outputs, start = [], 0
     for size in itertools.cycle(sizes):
-        outputs.append(layer(x[..., start : start + size], is_last=False))
+        outputs.append(push(layer, x[..., start : start + size], is_last=False))
         start += size
         if start >= x.shape[-1]:
-            return [*outputs, layer(x[..., :0], is_last=True)]
+            return [*outputs, push(layer, x[..., :0], is_last=True)]
     raise AssertionError
+
+
+def push(layer: StreamingLayer, x: Tensor, is_last: bool) -> Tensor:
+    """A layer takes and gives [B, T, C]; the modules that it is compared to, [B, C, T]."""
+    return layer(x.transpose(1, 2), is_last).transpose(1, 2)
 
 
 CHUNKINGS = [[1], [2], [7], [1000], [0, 3, 1, 0, 0, 5], [13, 1]]
@@ -61,10 +66,15 @@ def test_convolution(settings, sizes):
 @torch.no_grad()
 def test_convolution_waits_for_its_reflection_and_then_no_longer_than_a_stride():
     layer = streaming_layer(conv(10, 5))
-    got = [layer(torch.randn(1, 3, 1), is_last=False).shape[-1] for _ in range(20)]
+    got = [push(layer, torch.randn(1, 3, 1), is_last=False).shape[-1] for _ in range(20)]
     assert got == [0] * 5 + [1] + [0, 0, 0, 1] + [0, 0, 0, 0, 1] * 2  # reflects samples 1 to 5
     layer = streaming_layer(conv(7, 1))
-    assert [layer(torch.randn(1, 3, 1), is_last=False).shape[-1] for _ in range(10)] == [0] * 6 + [7, 1, 1, 1]
+    assert [push(layer, torch.randn(1, 3, 1), is_last=False).shape[-1] for _ in range(10)] == [0] * 6 + [
+        7,
+        1,
+        1,
+        1,
+    ]
 
 
 @torch.no_grad()
@@ -111,20 +121,20 @@ def test_pieces_are_not_kept_alive_nor_trusted_to_stay():
     layer, memory, outputs = streaming_layer(offline), torch.empty(1, 3, 3), []
     for piece in x.split(3, dim=-1):
         memory.copy_(piece)
-        outputs.append(layer(memory, is_last=False))
+        outputs.append(push(layer, memory, is_last=False))
     torch.testing.assert_close(torch.cat(outputs, dim=-1), offline(x), atol=1e-6, rtol=0)
     layer = streaming_layer(offline)
-    layer(x, is_last=False)
-    assert layer._state.held.untyped_storage().nbytes() == 6 * 3 * 4
+    push(layer, x, is_last=False)
+    assert layer._held.untyped_storage().nbytes() == 6 * 3 * 4
 
 
 def test_weights_are_those_of_the_offline_layer():
     offline = SkipLSTM(6, 1)
     with torch.no_grad():
-        before = streaming_layer(offline)(torch.ones(1, 6, 1), is_last=True)
+        before = streaming_layer(offline)(torch.ones(1, 1, 6), is_last=True)
         offline.lstm.weight_ih_l0.zero_()
         offline.lstm.bias_ih_l0.fill_(3.0)
-        after = streaming_layer(offline)(torch.ones(1, 6, 1), is_last=True)
+        after = streaming_layer(offline)(torch.ones(1, 1, 6), is_last=True)
     assert not torch.equal(before, after)
 
 

@@ -210,7 +210,7 @@ def test_what_is_logged_of_a_step():
     _, logger = fit(codec_training(), 2)
     losses = {"l1", "mel", "adversarial", "feature_matching"}
     train = losses | {"commitment", "discriminator", "gradient_norm", "discriminator_gradient_norm"}
-    train |= {"learning_rate", "bandwidth_kbps"}
+    train |= {"learning_rate", "bandwidth_kbps", "skipped_steps", "discriminator_skipped_steps"}
     expected = {f"train/{name}" for name in train}
     expected |= {f"balancer/{kind}/{name}" for kind in ("norm", "ratio") for name in losses}
     for _, values in logger.records:

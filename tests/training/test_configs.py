@@ -15,6 +15,7 @@ from encodec_lab.training import loop
 from encodec_lab.training.codec_module import CodecTraining
 from encodec_lab.training.config import resolved
 from encodec_lab.training.run import build_trainer, train
+from encodec_lab.training.start import start_networks_
 
 # Those of recipes/train_lm.py are tested in test_lm_run.py.
 EXPERIMENTS = sorted(
@@ -22,8 +23,12 @@ EXPERIMENTS = sorted(
     for path in (REPOSITORY / "configs/experiment").glob("*.yaml")
     if not path.stem.startswith("lm_")
 )
-# What block transform and compressed spectrum need of a codec and crops so small.
-SHRUNK_LAB = ["model.num_lstm_layers=0", "losses.reconstruction.compressed_spectrum.window_lengths=[64]"]
+# What the vocoder's start, compressed spectrum and intelligibility need of a codec and crops so small.
+SHRUNK_LAB = [
+    "start=signal_preserving",
+    "losses.reconstruction.compressed_spectrum.window_lengths=[64]",
+    "data.crop_s=0.4",
+]
 PAPER = {"speech24k": ENCODEC_24KHZ, "general24k": ENCODEC_24KHZ, "music48k": ENCODEC_48KHZ}
 
 
@@ -154,6 +159,14 @@ def test_paper_recipe_is_the_papers(experiment):
     assert config.trainer.max_steps == 300 * config.data.batches_per_epoch
 
 
+def test_the_bundled_codecs_recipe_has_the_start_that_it_needs():
+    config = compose("experiment=lab_24khz", "data.train=x", "output_dir=x")
+    codec = instantiate(config.model)
+    start_networks_(codec, None, start=config.start, init_from=None, discriminator_settings={})
+    assert codec.frame_rate == 75
+    assert not config.codec_training.trains_encoder
+
+
 def test_general24k_mixes_as_the_paper_does():
     """Sections 4.1 and A.1."""
     data = instantiate(
@@ -176,7 +189,7 @@ def test_general24k_mixes_as_the_paper_does():
     assert (data["speed"].probability, data["equalizer"].probability) == (0, 0)
 
 
-@pytest.mark.parametrize("experiment", ["speech24k", "music48k", "tiny", "lab_24khz"])
+@pytest.mark.parametrize("experiment", ["speech24k", "music48k", "tiny"])
 def test_no_augmentation_but_the_gain_is_on_by_default(experiment):
     data = compose(f"experiment={experiment}", "data.train=x", "output_dir=x").data
     assert data.mixing is None

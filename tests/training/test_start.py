@@ -8,7 +8,7 @@ import torch
 from hydra.utils import instantiate
 from small_run import compose, shrunk
 
-from encodec_lab import load_model
+from encodec_lab import EncodecModel, load_model
 from encodec_lab.evaluation.training_log import read_training_records
 from encodec_lab.training.config import resolved
 from encodec_lab.training.export import export_checkpoint
@@ -108,6 +108,26 @@ def test_start_from_an_export(with_adversary, noise_folder, tmp_path):
     )
     biases = [value for name, value in module.discriminator.named_parameters() if name.endswith("bias")]
     assert not any(bool(bias.any()) for bias in biases), "it starts as the discriminator of a new run does"
+
+
+def test_start_from_weights_as_meta_publishes_them(tmp_path, noise_folder):
+    """A state dict of the published architecture in a .th file; the discriminator starts as a new run's does."""
+    torch.manual_seed(0)
+    published = EncodecModel.encodec_model_24khz(pretrained=False)
+    for codebook in published.quantizer.codebooks:
+        codebook.start(torch.randn(1024, 128), torch.ones(1024), 1024)
+    torch.save(published.state_dict(), tmp_path / "encodec_24khz-0a0a0a0a.th")
+    config = compose(
+        "experiment=speech24k",
+        f"data.train={noise_folder / 'train'}",
+        f"init_from={tmp_path / 'encodec_24khz-0a0a0a0a.th'}",
+        "output_dir=x",
+    )
+    module = build_module(config, resolved(config), instantiate(config.model), starts_anew=True)
+    torch.testing.assert_close(module.codec.state_dict(), published.state_dict(), rtol=0, atol=0)
+    assert module.codec.quantizer.started
+    assert module.codec.name == "speech24k"
+    assert module.discriminator is not None
 
 
 def test_two_phases(alone, noise_folder, tmp_path):

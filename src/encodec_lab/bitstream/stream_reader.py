@@ -15,6 +15,7 @@ from encodec_lab.bitstream.record_layout import Record
 from encodec_lab.bitstream.record_reader import RecordReader, check_header
 from encodec_lab.bitstream.salvage import salvage_records
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.inference import InferenceCodec
 from encodec_lab.models.long_audio import WHOLE_S, decode_frames
 from encodec_lab.models.pretrained import WeightsError
 from encodec_lab.models.registry import list_model_names, load_named_model
@@ -29,6 +30,7 @@ class StreamReader:
         device: where the model that the stream names is to run, unless `load` gives it.
         model: the codec to use instead; it must be the one that made the stream, and runs where it is.
         salvage: replace records that cannot be read by silence, instead of raising.
+        in_threads: on a CPU, run stages of the codec side by side in threads; the samples are the same.
         load: gives the model of a name out of a stream when `model` is None, on the device where it is to run; the
             second argument is for its error.
 
@@ -52,7 +54,9 @@ class StreamReader:
         model: EncodecModel | None = None,
         salvage: bool = False,
         load: Callable[[str, str], EncodecModel] | None = None,
+        in_threads: bool = False,
     ) -> None:
+        self._in_threads = in_threads
         self._bytes = ByteSource(file)
         self._salvage = salvage
         self.source = v1_layout.SourceAudio()
@@ -107,7 +111,7 @@ class StreamReader:
             except ValueError as error:
                 raise EcdcError(f"the stream was entropy coded with a language model: {error}") from error
         frames = v0.read_frames(payload, header, self.model, lm)
-        if header.num_samples <= WHOLE_S * self.model.sample_rate:
+        if self.model.device.type != "cpu" and header.num_samples <= WHOLE_S * self.model.sample_rate:
             with torch.no_grad():
                 wav = self.model.decode([self._placed(frame) for frame in frames])
             yield wav[0, :, : header.num_samples]
@@ -162,7 +166,10 @@ class StreamReader:
                 yield kept
 
     def _decoded(self, frames: Iterable[EncodedFrame]) -> Iterator[Tensor]:
-        return decode_frames(self.model, frames)
+        if self.model.device.type != "cpu":
+            return decode_frames(self.model, frames)
+        codec = InferenceCodec(self.model, self._in_threads)
+        return (piece[0] for piece in codec.decode_pieces(frames, prompt=True))
 
     def _placed(self, frame: EncodedFrame) -> EncodedFrame:
         codes, scale = frame

@@ -12,7 +12,8 @@ from encodec_lab.bitstream.coder_choice import float_lm, make_coder
 from encodec_lab.bitstream.record_writer import RecordWriter
 from encodec_lab.bitstream.v1_layout import SourceAudio
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.models.long_audio import WHOLE_S, encode_blocks
+from encodec_lab.models.inference import InferenceCodec
+from encodec_lab.models.long_audio import WHOLE_S, checked_blocks, encode_blocks
 from encodec_lab.models.registry import PUBLISHED_CONFIGS
 from encodec_lab.types import EncodedFrame
 
@@ -38,6 +39,7 @@ def write_blocks(
     source: SourceAudio | None = None,
     source_samples: int = 0,
     record_s: float = DEFAULT_RECORD_S,
+    in_threads: bool = False,
 ) -> None:
     """Compress a recording that comes in blocks, in constant memory but for the codes of version 0.
 
@@ -50,13 +52,14 @@ def write_blocks(
         source: what the recording was converted from; version 1 keeps it.
         source_samples: its length in samples per channel, 0 if unknown.
         record_s: length of version 1's records in seconds.
+        in_threads: on a CPU, run stages of the codec side by side in threads; the stream is the same.
 
     Raises:
         ValueError: as `compress`.
     """
     check_format(format)
     count = _Counted(blocks)
-    frames = _encode(model, count)
+    frames = _encode(model, count, in_threads)
     if (format or default_format(model)) == "v0":
         lm = float_lm(model) if use_lm else None
         whole = _joined(frames) if model.segment_length is None else list(frames)
@@ -77,8 +80,12 @@ def check_format(format: str | None) -> None:
         )
 
 
-def _encode(model: EncodecModel, blocks: Iterable[Tensor]) -> Iterator[EncodedFrame]:
-    """The frames of all blocks; of a short recording those of `model.encode`, of which others differ in near ties."""
+def _encode(model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool) -> Iterator[EncodedFrame]:
+    """The frames of all blocks; on a GPU of a short recording in one go, for which it has the memory."""
+    if model.device.type == "cpu":
+        pieces = (block.unsqueeze(0) for block in checked_blocks(model, blocks))
+        yield from InferenceCodec(model, in_threads).encode_pieces(pieces)
+        return
     iterator = iter(blocks)
     first: list[Tensor] = []
     while sum(block.shape[-1] for block in first) <= WHOLE_S * model.sample_rate:

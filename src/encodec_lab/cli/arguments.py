@@ -1,6 +1,7 @@
 """The command line's arguments; nothing here imports torch, so that `--help` and usage errors come at once."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -42,6 +43,7 @@ class Arguments:
     json: bool
     salvage: bool
     restore: bool
+    jobs: int
 
 
 def parse_arguments(argv: Sequence[str] | None) -> Arguments:
@@ -84,6 +86,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Arguments:
         json=given.json,
         salvage=given.salvage,
         restore=given.restore,
+        jobs=given.jobs,
     )
 
 
@@ -145,6 +148,15 @@ def _build_parser() -> argparse.ArgumentParser:
         help="layout of the compressed file: v0 is the reference's, v1 has checks and can be streamed (default: v0 for"
         " encodec_24khz and encodec_48khz, else v1; for standard output v1)",
     )
+    add(
+        "-j",
+        "--jobs",
+        metavar="N",
+        type=_count,
+        default=_num_cores(),
+        help="how many files, or parts of the work on one, to do side by side; the results are the same for any"
+        " (default: the processor's cores, here %(default)s)",
+    )
     add("--salvage", action="store_true", help="decode a damaged v1 file, with silence for what is lost")
     add(
         "--restore",
@@ -155,6 +167,19 @@ def _build_parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="with --info: one JSON object a line")
     add("--version", action="version", version=f"encodec-lab {_version()}")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _num_cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _version() -> str:

@@ -1,19 +1,15 @@
 """The `encodec` command: parse, plan, carry out, and say in one line what went wrong."""
 
-import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from encodec_lab.cli.arguments import parse_arguments
+from encodec_lab.cli.arguments import Arguments, parse_arguments
 from encodec_lab.cli.info import print_info
 from encodec_lab.cli.jobs import Job, plan_jobs
 from encodec_lab.cli.messages import say
 from encodec_lab.cli.option_use import UsageError, check_options
 from encodec_lab.cli.progress import ProgressBar
+from encodec_lab.cli.side_by_side import ShowProgress, do_side_by_side
 from encodec_lab.cli.standard_streams import StandardInput
-
-if TYPE_CHECKING:
-    from encodec_lab.cli.transcode import Transcoder
 
 # RuntimeError and MemoryError: torch's way to say that memory is short or a device failed.
 _FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
@@ -32,9 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return print_info(arguments, stdin)
         jobs = plan_jobs(arguments, stdin)
         check_options(arguments, jobs)
-        from encodec_lab.cli import transcode  # imports torch, which takes a while
-
-        return _run_all(transcode.Transcoder(arguments, stdin), jobs)
+        return _run_all(arguments, stdin, jobs)
     except UsageError as error:
         _report(error)
         return 2
@@ -46,23 +40,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
 
 
-def _run_all(transcoder: "Transcoder", jobs: list[Job]) -> int:
+def _run_all(arguments: Arguments, stdin: StandardInput, jobs: list[Job]) -> int:
     """Do all jobs; one that fails is reported and does not keep the others from being done."""
-    status = 0
+    import torch  # takes a while
+
+    from encodec_lab.cli.transcode import Transcoder
+
+    torch.set_num_threads(1)  # what is done side by side is files, and stages of the work on one
+    on_cpu = arguments.device == "cpu"
+    transcoder = Transcoder(arguments, stdin, in_threads=on_cpu and arguments.jobs > len(jobs))
     with ProgressBar(len(jobs)) as progress:
-        for num_done, job in enumerate(jobs):
-            show = functools.partial(_show, progress, num_done, job.source.name)
-            show(0.0)
+
+        def work(job: Job, show: ShowProgress) -> int:
             try:
                 transcoder.run(job, show)
             except _FAILURES as error:
                 _report(error, job.source.name if len(jobs) > 1 else "")
-                status = 1
-    return status
+                return 1
+            return 0
 
-
-def _show(progress: ProgressBar, num_done: int, label: str, share: float) -> None:
-    progress.show(num_done + share, label)
+        return max(do_side_by_side(work, jobs, arguments.jobs if on_cpu else 1, progress))
 
 
 def _report(error: BaseException, label: str = "") -> None:

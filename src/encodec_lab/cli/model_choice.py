@@ -1,5 +1,7 @@
 """Which model compresses, and which one decompresses a stream."""
 
+import threading
+
 import torch
 
 from encodec_lab.bitstream.stream_reader import load_stream_model
@@ -20,7 +22,7 @@ DEFAULT_BANDWIDTH_KBPS = 6.0
 
 
 class ModelChoice:
-    """Loads models as the arguments say, each once."""
+    """Loads models as the arguments say, each once, whichever threads ask for them."""
 
     def __init__(self, arguments: Arguments) -> None:
         self._arguments = arguments
@@ -28,6 +30,7 @@ class ModelChoice:
         self._given: EncodecModel | None = None
         self._encoder: EncodecModel | None = None
         self._decoders: dict[str, EncodecModel] = {}
+        self._loading = threading.RLock()
 
     def encoder(self) -> EncodecModel:
         """The model to compress with, at the bandwidth asked for: `--model`, or Meta's, else the bundled one.
@@ -35,20 +38,21 @@ class ModelChoice:
         Raises:
             ValueError: there is no such model, it does not offer the bandwidth, or its weights cannot be had.
         """
-        if self._encoder is None:
-            self._encoder = self._given_model() if self._arguments.model else self._default()
-            self._encoder.set_target_bandwidth(
-                self._bandwidth(self._encoder.name, tuple(self._encoder.target_bandwidths))
-            )
-        return self._encoder
+        with self._loading:
+            if self._encoder is None:
+                model = self._given_model() if self._arguments.model else self._default()
+                model.set_target_bandwidth(self._bandwidth(model.name, tuple(model.target_bandwidths)))
+                self._encoder = model
+            return self._encoder
 
     def decoder(self, name: str, identity: str) -> EncodecModel:
         """The model of a stream that names it so: `--model` if that was given, else by its name; see `StreamReader`."""
-        if self._arguments.model:
-            return self._given_model()
-        if name not in self._decoders:
-            self._decoders[name] = load_stream_model(name, identity).to(self._device)
-        return self._decoders[name]
+        with self._loading:
+            if self._arguments.model:
+                return self._given_model()
+            if name not in self._decoders:
+                self._decoders[name] = load_stream_model(name, identity).to(self._device)
+            return self._decoders[name]
 
     def _given_model(self) -> EncodecModel:
         if self._given is None:

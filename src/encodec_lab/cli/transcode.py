@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -18,6 +18,7 @@ from encodec_lab.cli.jobs import Action, Job
 from encodec_lab.cli.messages import say
 from encodec_lab.cli.model_choice import ModelChoice
 from encodec_lab.cli.outputs import open_stream_output, write_decompressed
+from encodec_lab.cli.side_by_side import ShowProgress
 from encodec_lab.cli.standard_streams import StandardInput
 from encodec_lab.data.audio_blocks import AudioBlocks, convert_blocks
 from encodec_lab.data.audio_file import (
@@ -34,15 +35,19 @@ BLOCK_S = 5.0
 # Streams up to this size stay in memory between compression and decompression.
 _SPOOLED_BYTES = 1 << 24
 
-# Takes the share of a job that is done.
-ShowProgress = Callable[[float], None]
-
 
 class Transcoder:
-    """Compresses and decompresses files as the arguments say."""
+    """Compresses and decompresses files as the arguments say.
 
-    def __init__(self, arguments: Arguments, stdin: StandardInput) -> None:
+    Args:
+        arguments: what was asked for.
+        stdin: where the path `-` is read from.
+        in_threads: do the work on one file by several threads.
+    """
+
+    def __init__(self, arguments: Arguments, stdin: StandardInput, in_threads: bool = False) -> None:
         self._arguments = arguments
+        self._in_threads = in_threads
         self._stdin = stdin
         self._models = ModelChoice(arguments)
 
@@ -79,15 +84,21 @@ class Transcoder:
             format=self._arguments.format or ("v1" if streams else None),
             source=SourceAudio(blocks.info.sample_rate_hz, blocks.info.channels),
             source_samples=blocks.info.num_samples,
+            in_threads=self._in_threads,
         )
 
     def _decompress(self, job: Job, file: ReadableBytes, size: int | None, show: ShowProgress) -> None:
         label = "standard input" if job.source == STANDARD_STREAM else str(job.source)
         try:
             if job.action is Action.ROUND_TRIP:
-                reader = StreamReader(file, model=self._models.encoder())
+                reader = StreamReader(file, model=self._models.encoder(), in_threads=self._in_threads)
             else:
-                reader = StreamReader(file, salvage=self._arguments.salvage, load=self._models.decoder)
+                reader = StreamReader(
+                    file,
+                    salvage=self._arguments.salvage,
+                    load=self._models.decoder,
+                    in_threads=self._in_threads,
+                )
             sample_rate_hz = reader.model.sample_rate
             pieces = _shown(reader, size, show)
             if self._arguments.restore:

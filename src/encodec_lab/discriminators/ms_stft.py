@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encodec_lab.discriminators.few_channels_conv import FewChannelsConv2d
 from encodec_lab.modules.weight_norm import WeightNormConv2d
 
 _KERNEL = (3, 9)  # STFT frames x frequency bins
@@ -48,11 +49,14 @@ class StftDiscriminator(nn.Module):
             )
         if num_filters < 1:
             raise ValueError(f"num_filters {num_filters}: use at least 1")
+        if leaky_relu_slope < 0:
+            raise ValueError(f"leaky_relu_slope {leaky_relu_slope}: use 0 or more")
         self.window_length = window_length
         self.leaky_relu_slope = leaky_relu_slope
         window = torch.hann_window(window_length)
         self.register_buffer("window", window / window.norm(), persistent=False)
-        convs = [WeightNormConv2d(2, num_filters, kernel_size=_KERNEL, padding=_same_padding(_KERNEL, 1))]
+        first = FewChannelsConv2d(2, num_filters, kernel_size=_KERNEL, padding=_same_padding(_KERNEL, 1))
+        convs: list[WeightNormConv2d] = [first]
         for dilation in _TIME_DILATIONS:
             convs.append(
                 WeightNormConv2d(
@@ -87,7 +91,8 @@ class StftDiscriminator(nn.Module):
         hidden = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # [N, F, S, 2] -> [N, 2, S, F]
         features = []
         for conv in self.convs:
-            hidden = functional.leaky_relu(conv(hidden), self.leaky_relu_slope)
+            # In place: neither this nor the convolution needs what there was before.
+            hidden = functional.leaky_relu_(conv(hidden), self.leaky_relu_slope)
             features.append(hidden)
         return ScaleOutput(self.logits_conv(hidden), features)
 
@@ -112,6 +117,8 @@ class MultiScaleStftDiscriminator(nn.Module):
         if not window_lengths:
             raise ValueError("window_lengths is empty: give one window length per scale")
         self.min_length_samples = max(window_lengths)
+        self.window_lengths = list(window_lengths)
+        self.num_filters = num_filters
         self.leaky_relu_slope = leaky_relu_slope
         self.scales = nn.ModuleList(
             StftDiscriminator(window_length, num_filters, leaky_relu_slope)

@@ -51,8 +51,8 @@ def measure_round_trips(trips: Sequence[RoundTrip], num_repeats: int) -> list[Re
     durations: list[tuple[list[float], list[float]]] = [([], []) for _ in trips]
     for repeat in range(num_repeats + 1):
         for trip, (encoding, decoding) in zip(trips, durations, strict=True):
-            data, encode_s = _timed(trip.encode)
-            _, decode_s = _timed(functools.partial(trip.decode, data))
+            data, encode_s = timed(trip.encode)
+            _, decode_s = timed(functools.partial(trip.decode, data))
             if repeat:
                 encoding.append(encode_s)
                 decoding.append(decode_s)
@@ -81,7 +81,7 @@ def _noise(codec: Codec, duration_s: float) -> torch.Tensor:
     return wav.to(getattr(codec, "device", "cpu"))
 
 
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     """What `work` gives, and the seconds that it takes."""
     started_s = time.perf_counter()
     result = work()

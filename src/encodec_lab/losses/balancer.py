@@ -58,6 +58,8 @@ class LossBalancer(nn.Module):
         total_norm: `R`, the norm that an item's gradient would have if the gradients of all losses were aligned.
         decay: of the moving average, in [0, 1); per step.
         min_norm: the floor of the averaged norm.
+        enabled: false leaves the gradients' scales as they are, `gradient = sum_i w_i * g_i` with those of the batch's
+            mean losses, for comparison; averages, norms and ratios are kept as usual.
 
     Raises:
         ValueError: for a value out of range.
@@ -69,6 +71,7 @@ class LossBalancer(nn.Module):
         total_norm: float,
         decay: float,
         min_norm: float,
+        enabled: bool = True,
     ) -> None:
         super().__init__()
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights.values()) or not any(
@@ -88,7 +91,9 @@ class LossBalancer(nn.Module):
             raise ValueError(f"total_norm {total_norm} and min_norm {min_norm}: use values above zero")
         total_weight = math.fsum(weights.values())
         self.shares = {name: total_norm * weight / total_weight for name, weight in weights.items()}
+        self.weights = dict(weights)
         self.min_norm = min_norm
+        self.enabled = enabled
         self.averages = nn.ModuleDict({name: _MovingAverage(decay) for name in weights})
 
     def forward(self, losses: Mapping[str, Tensor], output: Tensor) -> BalancedGradient:
@@ -116,7 +121,10 @@ class LossBalancer(nn.Module):
                 assert isinstance(average, _MovingAverage)
                 is_finite = torch.isfinite(norms[name])
                 average.update(norms[name], is_finite)
-                scale = share / average.mean().clamp_min(self.min_norm)
+                if self.enabled:
+                    scale = share / average.mean().clamp_min(self.min_norm)
+                else:  # a mean over the items of all ranks, once what comes out is averaged over the ranks
+                    scale = torch.full_like(norms[name], self.weights[name] / (num_items * world_size()))
                 total += torch.where(is_finite, gradients[name] * scale, 0.0)
                 balanced_norms[name] = torch.where(is_finite, norms[name] * scale, 0.0)
             sum_of_norms = (

@@ -135,11 +135,7 @@ class EncodecModel(nn.Module):
         Raises:
             ValueError: the shape is not [B, C, T] with this codec's channels and at least one sample.
         """
-        if wav.dim() != 3 or wav.shape[1] != self.channels or wav.shape[-1] == 0:
-            raise ValueError(
-                f"{self.name} takes waveforms of shape [batch, {self.channels}, samples], "
-                f"got {list(wav.shape)}; see convert_audio"
-            )
+        wav = self.checked(wav)
         if self.segment_length is None or self.segment_stride is None:
             return [self.encode_segment(wav)]
         return [
@@ -152,13 +148,26 @@ class EncodecModel(nn.Module):
         Raises:
             ValueError: no frames, or several for a codec without segments; codes that are no entries of the codebooks.
         """
-        if not frames or (self.segment_stride is None and len(frames) > 1):
-            wanted = "one frame" if self.segment_stride is None else "at least one frame"
-            raise ValueError(f"{self.name} decodes {wanted}, got {len(frames)}")
+        self.check_num_frames(len(frames))
         decoded = [self.decode_segment(codes, scale) for codes, scale in frames]
         return (
             decoded[0] if self.segment_stride is None else segments.overlap_add(decoded, self.segment_stride)
         )
+
+    def checked(self, wav: Tensor) -> Tensor:
+        """The waveforms themselves; ValueError unless they are [B, C, T] with this codec's channels and a sample."""
+        if wav.dim() != 3 or wav.shape[1] != self.channels or wav.shape[-1] == 0:
+            raise ValueError(
+                f"{self.name} takes waveforms of shape [batch, {self.channels}, samples], "
+                f"got {list(wav.shape)}; see convert_audio"
+            )
+        return wav
+
+    def check_num_frames(self, num_frames: int) -> None:
+        """ValueError unless `decode` takes so many frames."""
+        if num_frames == 0 or (self.segment_stride is None and num_frames > 1):
+            wanted = "one frame" if self.segment_stride is None else "at least one frame"
+            raise ValueError(f"{self.name} decodes {wanted}, got {num_frames}")
 
     def get_lm_model(self) -> AnyLM:
         """The language model that entropy codes this codec's streams, on the codec's device; loaded once.
@@ -202,7 +211,7 @@ class EncodecModel(nn.Module):
             raise ValueError(
                 f"crops of {wav.shape[-1]} samples are longer than a segment of {self.name}, {self.segment_length}"
             )
-        normalized, scale = self._normalize(wav)
+        normalized, scale = self.normalize_segment(wav)
         latent = self.quantizer.quantize_for_training(
             self.encoder(normalized), num_codebooks, draw_seed, may_start
         )
@@ -211,7 +220,7 @@ class EncodecModel(nn.Module):
             reconstruction = reconstruction * scale.unsqueeze(2)
         return TrainingPass(reconstruction, latent)
 
-    def _normalize(self, wav: Tensor) -> tuple[Tensor, Tensor | None]:
+    def normalize_segment(self, wav: Tensor) -> tuple[Tensor, Tensor | None]:
         """Divide [B, C, T] by the RMS of its mono mix, if this codec does; returns it with the scale [B, 1]."""
         if not self.normalize:
             return wav, None
@@ -221,7 +230,7 @@ class EncodecModel(nn.Module):
 
     def encode_segment(self, wav: Tensor) -> EncodedFrame:
         """Encode [B, C, T] in one piece, at the bandwidth in use."""
-        normalized, scale = self._normalize(wav)
+        normalized, scale = self.normalize_segment(wav)
         latent = self.encoder(normalized)
         return EncodedFrame(self.quantizer.encode(latent, self.num_codebooks_for(self.bandwidth)), scale)
 

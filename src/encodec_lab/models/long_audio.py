@@ -6,7 +6,8 @@
 
 A codec that can stream takes the blocks one by one, one with segments cuts its segments across them. A codec that does
 neither (it is not causal, or scales by the RMS of the whole recording) needs the whole recording at once: there, and
-only there, memory grows with its length.
+only there, memory grows with its length. What can be told after a block comes out after it; for files on a CPU, where
+nobody waits for single blocks, `inference.InferenceCodec` is faster.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -53,7 +54,7 @@ def encode_blocks(
     Raises:
         ValueError: a block of another shape, or no samples in all.
     """
-    checked = _checked(model, blocks)
+    checked = checked_blocks(model, blocks)
     if model.segment_length is not None and model.segment_stride is not None:
         segments = cut_blocks(checked, model.segment_length, model.segment_stride)
         for batch in _batches(segments, _batch_size(model, batch_size), lambda segment: segment.shape[-1]):
@@ -139,8 +140,8 @@ def _batch_size(model: EncodecModel, asked: int | None) -> int:
     return asked
 
 
-def _checked(model: EncodecModel, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
-    """The blocks on the model's device."""
+def checked_blocks(model: EncodecModel, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The blocks [C, T] on the model's device; ValueError for one of another shape, or no samples in all."""
     num_samples = 0
     for block in blocks:
         if block.dim() != 2 or block.shape[0] != model.channels:

@@ -56,7 +56,7 @@ class StreamingEncoder:
                 f"push takes samples of shape [batch, {self._channels}, samples], got {list(samples.shape)}"
             )
         self._progress.admit(samples)
-        return self._quantize(self._encoder(samples, is_last=False))
+        return self._quantize(self._encoder(samples.transpose(1, 2), is_last=False))
 
     @torch.no_grad()
     def flush(self) -> Tensor:
@@ -68,13 +68,14 @@ class StreamingEncoder:
         like = self._progress.end()
         if like is None:
             return torch.zeros(0, self._num_codebooks, 0, dtype=torch.long)
-        return self._quantize(self._encoder(like, is_last=True))
+        return self._quantize(self._encoder(like.transpose(1, 2), is_last=True))
 
     def _quantize(self, latent: Tensor) -> Tensor:
-        if latent.shape[-1] == 0:
+        """Codes [B, K, L] of [B, L, D]."""
+        if latent.shape[1] == 0:
             shape = (latent.shape[0], self._num_codebooks, 0)
             return torch.zeros(shape, dtype=torch.long, device=latent.device)
-        return self._quantizer.encode(latent, self._num_codebooks, self._entry_norms)
+        return self._quantizer.encode(latent.transpose(1, 2), self._num_codebooks, self._entry_norms)
 
 
 class StreamingDecoder:
@@ -106,7 +107,7 @@ class StreamingDecoder:
         if codes.dim() != 3:
             raise ValueError(f"push takes codes of shape [batch, codebooks, frames], got {list(codes.shape)}")
         self._progress.admit(codes)
-        return self._decoder(self._quantizer.decode(codes), is_last=False)
+        return self._decode(codes, is_last=False)
 
     @torch.no_grad()
     def flush(self) -> Tensor:
@@ -118,7 +119,11 @@ class StreamingDecoder:
         like = self._progress.end()
         if like is None:
             return torch.zeros(0, self._channels, 0)
-        return self._decoder(self._quantizer.decode(like), is_last=True)
+        return self._decode(like, is_last=True)
+
+    def _decode(self, codes: Tensor, is_last: bool) -> Tensor:
+        latent = self._quantizer.decode(codes).transpose(1, 2)
+        return self._decoder(latent, is_last).transpose(1, 2)
 
 
 class _Progress:

@@ -1,242 +1,273 @@
-"""The causal SEANet piece by piece: the outputs of all pieces, joined, are what the offline network gives on the whole.
+"""SEANet for inference, piece by piece: the outputs of all pieces, joined, are what the network gives on the whole.
 
-    layer = StreamingSequence(model.encoder.model)
-    latents = [layer(piece, is_last=False) for piece in pieces] + [layer(empty, is_last=True)]
+    layers = StreamingSequence(model.encoder.model)
+    stream = layers.fresh()
+    latents = [stream(piece, is_last=False) for piece in pieces] + [stream(empty, is_last=True)]
 
-A streaming layer refers to the weights of an offline one (weight normalisation is folded in once, when it is made) and
-keeps what later outputs need of earlier inputs. Sums may be grouped otherwise than offline, so last bits may differ.
-Called without gradients: what is kept would keep the graph of the whole stream alive.
+Layers work on [B, T, C], time before channels, with weights that are laid out once, when the layer is made: weight
+normalisation is folded in. An ELU writes straight to where the next convolution wants its padded input. A layer keeps
+what later outputs need of earlier inputs; `fresh` gives one that has the same weights and nothing kept. One that is not
+causal takes a segment whole, as one piece that is the last. Sums may be grouped otherwise than in the modules that
+layers are made from, so last bits may differ. Called without gradients.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+import copy
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from encodec_lab.modules.conv import PaddedConv1d, TrimmedConvTranspose1d, reflect_pad
+from encodec_lab.modules.fast_elu import elu_into
 from encodec_lab.modules.lstm import SkipLSTM
+from encodec_lab.modules.packed_conv import FewChannelsConv1d, PackedConv1d
 from encodec_lab.modules.seanet import ResidualUnit
+from encodec_lab.modules.streaming_lstm import StreamingSkipLSTM
+from encodec_lab.modules.time_norm import normalize_
 from encodec_lab.modules.weight_norm import WeightNormConv1d, WeightNormConvTranspose1d
 
-# oneDNN lays the weights of an LSTM out anew at every call, which takes as long as some five steps.
-_FEW_STEPS = 4
+# Up to here a convolution computes several steps at a time, to fill the processor's vectors.
+_FEW_CHANNELS = 4
 
 
 class StreamingLayer(Protocol):
-    """Maps the next piece [B, in, T], T >= 0, to all outputs [B, out, T'] that are certain after it."""
+    """Maps the next piece [B, T, in], T >= 0, to all outputs [B, T', out] that are certain after it."""
 
     def __call__(self, x: Tensor, is_last: bool) -> Tensor:
         """`is_last` says that nothing follows: all outputs that are left come now."""
         ...
 
+    def fresh(self) -> Self:
+        """The same layer at the start of another stream."""
+        ...
 
-def streaming_layer(module: nn.Module) -> StreamingLayer:
-    """The streaming counterpart of a layer of a causal SEANet."""
+
+def streaming_layer(module: nn.Module, after_elu: bool = False) -> StreamingLayer:
+    """The streaming counterpart of a layer of SEANet, or of that layer and the ELU before it."""
     if isinstance(module, PaddedConv1d):
-        return StreamingConv1d(module)
+        return StreamingConv1d(module, after_elu)
     if isinstance(module, TrimmedConvTranspose1d):
-        return StreamingConvTranspose1d(module)
+        return StreamingConvTranspose1d(module, after_elu)
+    assert not after_elu, f"no ELU comes before {type(module).__name__}"
     if isinstance(module, ResidualUnit):
         return StreamingResidualUnit(module)
-    if isinstance(module, SkipLSTM):
-        return StreamingSkipLSTM(module)
-    assert isinstance(module, nn.ELU), f"no streaming counterpart of {type(module).__name__}"
-    return Memoryless(module)
+    assert isinstance(module, SkipLSTM), f"no streaming counterpart of {type(module).__name__}"
+    return StreamingSkipLSTM(module)
 
 
 class StreamingSequence:
-    """Layers one after the other."""
+    """Layers one after the other; every ELU among them is done by the layer that follows it."""
 
     def __init__(self, offline: nn.Sequential) -> None:
-        self._layers = [streaming_layer(module) for module in offline]
+        self.layers: list[StreamingLayer] = []
+        after_elu = False
+        for module in offline:
+            if isinstance(module, nn.ELU):
+                after_elu = True
+            else:
+                self.layers.append(streaming_layer(module, after_elu))
+                after_elu = False
+        assert not after_elu, "an ELU must be followed by a convolution"
 
     def __call__(self, x: Tensor, is_last: bool) -> Tensor:
-        for layer in self._layers:
+        for layer in self.layers:
             x = layer(x, is_last)
         return x
 
+    def fresh(self) -> "StreamingSequence":
+        """The same layers at the start of another stream."""
+        return self.of([layer.fresh() for layer in self.layers])
 
-class Memoryless:
-    """A layer whose every output depends on the input at the same place alone."""
-
-    def __init__(self, offline: nn.Module) -> None:
-        self._offline = offline
-
-    def __call__(self, x: Tensor, is_last: bool) -> Tensor:
-        out: Tensor = self._offline(x)
-        return out
-
-
-@dataclass
-class ConvState:
-    """What a convolution keeps.
-
-    Attributes:
-        held: [B, in, N] input that outputs to come need; once started it begins with the left padding, and N is
-            kernel - stride plus the samples of a begun frame.
-        started: whether the left padding is there.
-    """
-
-    held: Tensor
-    started: bool = False
+    @classmethod
+    def of(cls, layers: list[StreamingLayer]) -> "StreamingSequence":
+        """A sequence of layers that exist."""
+        sequence = cls(nn.Sequential())
+        sequence.layers = layers
+        return sequence
 
 
 class StreamingConv1d:
-    """`PaddedConv1d`, causal.
+    """`PaddedConv1d`.
 
     The padding on the left reflects the first samples, so nothing comes out before kernel - stride + 1 samples are in
     (a shorter input, known to be so by `is_last`, is padded as offline); from then on, an output for every stride of
-    samples. The last frame is made whole by `is_last`.
+    samples. The last frame is made whole by `is_last`. What is kept is `_held` [B, N, in], after the ELU: once
+    started it begins with the left padding, and N is kernel - stride plus the samples of a begun frame.
     """
 
-    def __init__(self, offline: PaddedConv1d) -> None:
+    def __init__(self, offline: PaddedConv1d, after_elu: bool) -> None:
         conv = offline.conv.conv
-        assert offline.causal and isinstance(conv, WeightNormConv1d)
-        self._weight = torch._weight_norm(conv.weight_v, conv.weight_g, 0).detach()
-        self._bias = conv.bias
+        self.out_channels = conv.out_channels
+        self._after_elu = after_elu
+        self._causal = offline.causal
         self._stride = offline.stride
-        self._dilation = conv.dilation[0]
         self._kernel_size = offline.effective_kernel_size
-        self._num_padding = self._kernel_size - self._stride
+        num_padding = self._kernel_size - self._stride
+        self._num_right = 0 if offline.causal else num_padding // 2
+        self._num_left = num_padding - self._num_right
         # Else what is held would not reach back far enough to make the last frame whole by reflection.
-        assert self._num_padding >= self._stride - 1
-        self._state: ConvState | None = None
+        assert not offline.causal or num_padding >= self._stride - 1
+        weight, bias, dilation = _folded(conv), conv.bias, conv.dilation[0]
+        self._conv: PackedConv1d | FewChannelsConv1d
+        if conv.out_channels <= _FEW_CHANNELS and self._stride == dilation == 1:
+            self._conv = FewChannelsConv1d(weight, bias)
+        else:
+            self._conv = PackedConv1d(weight, bias, self._stride, dilation)
+        self._norm = offline.conv.norm
+        self._held: Tensor | None = None
+        self._started = False
 
-    def __call__(self, x: Tensor, is_last: bool) -> Tensor:
-        state = self._state or ConvState(x[..., :0])
-        padded = torch.cat([state.held, x], dim=-1) if state.held.shape[-1] else x
-        started = state.started
-        if not started and padded.shape[-1] > self._num_padding:
-            padded = reflect_pad(padded, self._num_padding, 0)
-            started = True
-        if is_last:
-            left = 0 if started else self._num_padding
-            num_samples = padded.shape[-1] - self._num_padding if started else padded.shape[-1]
-            if num_samples:
-                padded = reflect_pad(padded, left, -num_samples % self._stride)
-        num_frames = (padded.shape[-1] - self._kernel_size) // self._stride + 1 if started or is_last else 0
+    def fresh(self) -> "StreamingConv1d":
+        """The same layer at the start of another stream."""
+        other = copy.copy(self)
+        other._held, other._started = None, False
+        return other
+
+    def __call__(self, x: Tensor, is_last: bool, add_to: Tensor | None = None) -> Tensor:
+        """See `StreamingLayer`; the output is added to `add_to` in place if that is given (a kernel of 1 only)."""
+        assert self._causal or (is_last and self._held is None), "not causal: takes whole segments only"
+        num_held = 0 if self._held is None else self._held.shape[1]
+        num_in = num_held + x.shape[1]
+        starts = not self._started and num_in > 0 and (is_last or num_in > self._num_left)
+        left = self._num_left if starts else 0
+        right = 0
+        if is_last and (starts or self._started):
+            num_samples = num_in - (self._num_left if self._started else 0)
+            right = self._num_right + -num_samples % self._stride
+        padded = self._padded(x, left, right)
+        self._started = self._started or starts
+        num_frames = (padded.shape[1] - self._kernel_size) // self._stride + 1 if self._started else 0
         if num_frames <= 0:
-            self._state = ConvState(padded.clone(), started)
-            return x.new_zeros(x.shape[0], self._weight.shape[0], 0)
+            self._held = padded.clone() if padded is x else padded
+            return x.new_zeros(x.shape[0], 0, self.out_channels)
         # A copy, lest the whole piece stay in memory.
-        self._state = ConvState(padded[..., num_frames * self._stride :].clone(), started)
-        return functional.conv1d(padded, self._weight, self._bias, self._stride, dilation=self._dilation)
+        self._held = None if is_last else padded[:, num_frames * self._stride :].clone()
+        if add_to is not None:
+            assert isinstance(self._conv, PackedConv1d)
+            return self._conv(padded, add_to)
+        return _normed(self._conv(padded), self._norm)
 
-
-@dataclass
-class ConvTransposeState:
-    """What a transposed convolution keeps.
-
-    Attributes:
-        tail: [B, out, kernel - stride] what the inputs so far add to the outputs to come; no bias in it.
-    """
-
-    tail: Tensor
+    def _padded(self, x: Tensor, left: int, right: int) -> Tensor:
+        """What is held and x after the ELU, reflected at both ends."""
+        num_held = 0 if self._held is None else self._held.shape[1]
+        if left == right == num_held == 0 and not self._after_elu:
+            return x.contiguous()
+        num_in = num_held + x.shape[1]
+        padded = x.new_empty(x.shape[0], left + num_in + right, x.shape[2])
+        inner = padded[:, left : left + num_in]
+        if self._held is not None:
+            inner[:, :num_held] = self._held
+        if self._after_elu:
+            elu_into(x, inner[:, num_held:])
+        else:
+            inner[:, num_held:] = x
+        if max(left, right) >= num_in > 0:
+            return reflect_pad(inner.transpose(1, 2), left, right).transpose(1, 2).contiguous()
+        padded[:, :left] = inner[:, 1 : left + 1].flip(1)
+        padded[:, left + num_in :] = inner[:, num_in - 1 - right : num_in - 1].flip(1)
+        return padded
 
 
 class StreamingConvTranspose1d:
-    """`TrimmedConvTranspose1d`, causal: an input gives `stride` outputs at once, since only the future is trimmed."""
+    """`TrimmedConvTranspose1d`; if causal, an input gives `stride` outputs at once, since only the future is trimmed.
 
-    def __init__(self, offline: TrimmedConvTranspose1d) -> None:
-        convtr = offline.convtr.convtr
-        assert offline.num_trimmed_left == 0 and isinstance(convtr, WeightNormConvTranspose1d)
-        assert convtr.bias is not None
-        self._weight = torch._weight_norm(convtr.weight_v, convtr.weight_g, 0).detach()
-        self._bias = convtr.bias
-        self._stride = convtr.stride[0]
-        self._state: ConvTransposeState | None = None
-
-    def __call__(self, x: Tensor, is_last: bool) -> Tensor:
-        num_out = x.shape[-1] * self._stride
-        if num_out == 0:
-            return x.new_zeros(x.shape[0], self._weight.shape[1], 0)
-        y = functional.conv_transpose1d(x, self._weight, self._bias, self._stride)
-        if self._state is not None:
-            y[..., : self._state.tail.shape[-1]] += self._state.tail
-        self._state = ConvTransposeState(y[..., num_out:] - self._bias.unsqueeze(1))
-        return y[..., :num_out]
-
-
-@dataclass
-class ResidualState:
-    """What a residual unit keeps.
-
-    Attributes:
-        held: [B, D, N] input that has not come out of the block yet; N is 0 once the block's convolution has started.
+    A convolution over `taps` inputs gives the `stride` outputs of a step as so many times more channels, which in
+    memory is the order that they should have. What is kept is `_held` [B, taps - 1, in], after the ELU.
     """
 
-    held: Tensor
+    def __init__(self, offline: TrimmedConvTranspose1d, after_elu: bool) -> None:
+        convtr = offline.convtr.convtr
+        self.out_channels = convtr.out_channels
+        self._after_elu = after_elu
+        self._stride = convtr.stride[0]
+        self._kernel_size = convtr.kernel_size[0]
+        self._left, self._right = offline.num_trimmed_left, offline.num_trimmed_right
+        self._norm = offline.convtr.norm
+        weight = _folded(convtr)  # [in, out, kernel]
+        self._taps = -(-self._kernel_size // self._stride)
+        weight = functional.pad(weight, (0, self._taps * self._stride - self._kernel_size))
+        by_tap = weight.view(*weight.shape[:2], self._taps, self._stride).flip(2)  # [in, out, taps, stride]
+        self._conv = PackedConv1d(
+            by_tap.permute(3, 1, 0, 2).flatten(0, 1).contiguous(),
+            None if convtr.bias is None else convtr.bias.repeat(self._stride),
+        )
+        self._held: Tensor | None = None
+
+    def fresh(self) -> "StreamingConvTranspose1d":
+        """The same layer at the start of another stream."""
+        other = copy.copy(self)
+        other._held = None
+        return other
+
+    def __call__(self, x: Tensor, is_last: bool) -> Tensor:
+        batch, num_in, channels = x.shape
+        if num_in == 0:
+            return x.new_zeros(batch, 0, self.out_channels)
+        causal = self._left == 0
+        assert causal or (is_last and self._held is None), "not causal: takes whole segments only"
+        before, after = self._taps - 1, 0 if causal else self._taps - 1
+        padded = x.new_empty(batch, before + num_in + after, channels)
+        padded[:, :before] = 0.0 if self._held is None else self._held
+        inner = padded[:, before : before + num_in]
+        if self._after_elu:
+            elu_into(x, inner)
+        else:
+            inner.copy_(x)
+        padded[:, before + num_in :] = 0.0
+        self._held = padded[:, num_in : num_in + before].clone() if causal else None
+        y = self._conv(padded).reshape(batch, -1, self.out_channels)
+        if causal:
+            return y
+        whole = y[:, : (num_in - 1) * self._stride + self._kernel_size].contiguous()
+        return _normed(whole, self._norm)[:, self._left : whole.shape[1] - self._right]
 
 
 class StreamingResidualUnit:
-    """`ResidualUnit`, causal: the skip path waits for the block."""
+    """`ResidualUnit`; the skip path waits for the block.
 
-    def __init__(self, offline: ResidualUnit) -> None:
-        self._block = StreamingSequence(offline.block)
-        self._shortcut = StreamingConv1d(offline.shortcut)
-        self._state: ResidualState | None = None
-
-    def __call__(self, x: Tensor, is_last: bool) -> Tensor:
-        y = self._block(x, is_last)
-        if self._state is not None and self._state.held.shape[-1]:
-            x = torch.cat([self._state.held, x], dim=-1)
-        num_out = y.shape[-1]
-        self._state = ResidualState(x[..., num_out:].clone())
-        return self._shortcut(x[..., :num_out], is_last) + y
-
-
-@dataclass
-class LSTMState:
-    """What an LSTM keeps.
-
-    Attributes:
-        hidden: [num_layers, B, D].
-        cell: [num_layers, B, D].
+    What is kept is `_held` [B, N, D], input that has not come out of the block yet; N is 0 once the block's convolution
+    has started.
     """
 
-    hidden: Tensor
-    cell: Tensor
+    def __init__(self, offline: ResidualUnit) -> None:
+        block = StreamingSequence(offline.block).layers
+        assert len(block) == 2 and all(isinstance(layer, StreamingConv1d) for layer in block)
+        self._narrowing, self._widening = block
+        self._shortcut = StreamingConv1d(offline.shortcut, after_elu=False)
+        # Without a normalisation between, the block adds its output to the shortcut's itself.
+        self._adds_itself = isinstance(offline.shortcut.conv.norm, nn.Identity)
+        self._held: Tensor | None = None
 
-
-class StreamingSkipLSTM:
-    """`SkipLSTM`; a few steps at a time are taken one by one, long pieces as offline."""
-
-    def __init__(self, offline: SkipLSTM) -> None:
-        self._lstm = offline.lstm
-        self._state: LSTMState | None = None
+    def fresh(self) -> "StreamingResidualUnit":
+        """The same layer at the start of another stream."""
+        other = copy.copy(self)
+        other._narrowing, other._widening = self._narrowing.fresh(), self._widening.fresh()
+        other._shortcut, other._held = self._shortcut.fresh(), None
+        return other
 
     def __call__(self, x: Tensor, is_last: bool) -> Tensor:
-        if x.shape[-1] == 0:
-            return x
-        steps = x.permute(2, 0, 1)  # [L, B, D]
-        if self._state is None:
-            zeros = x.new_zeros(self._lstm.num_layers, x.shape[0], self._lstm.hidden_size)
-            self._state = LSTMState(zeros, zeros)
-        few = steps.shape[0] <= _FEW_STEPS and not x.is_cuda
-        y = self._step_by_step(steps, self._state) if few else self._all_steps(steps, self._state)
-        return (y + steps).permute(1, 2, 0)
+        hidden = self._narrowing(x, is_last)
+        if self._held is not None and self._held.shape[1]:
+            x = torch.cat([self._held, x], dim=1)
+        num_out = hidden.shape[1]
+        self._held = x[:, num_out:].clone()
+        y = self._shortcut(x[:, :num_out], is_last)
+        if num_out == 0:
+            return y
+        assert isinstance(self._widening, StreamingConv1d)
+        if self._adds_itself and isinstance(self._widening._conv, PackedConv1d):
+            return self._widening(hidden, is_last, add_to=y)
+        return y.add_(self._widening(hidden, is_last))
 
-    def _all_steps(self, steps: Tensor, past: LSTMState) -> Tensor:
-        y, (hidden, cell) = self._lstm(steps, (past.hidden, past.cell))
-        self._state = LSTMState(hidden, cell)
-        out: Tensor = y
-        return out
 
-    def _step_by_step(self, steps: Tensor, past: LSTMState) -> Tensor:
-        inputs = steps.unbind()
-        states = []
-        for state, weights in zip(
-            zip(past.hidden, past.cell, strict=True), self._lstm.all_weights, strict=True
-        ):
-            outputs = []
-            for step in inputs:
-                state = torch.lstm_cell(step, state, *weights)
-                outputs.append(state[0])
-            inputs = tuple(outputs)
-            states.append(state)
-        self._state = LSTMState(
-            torch.stack([hidden for hidden, _ in states]), torch.stack([cell for _, cell in states])
-        )
-        return torch.stack(inputs)
+def _folded(conv: nn.Conv1d | nn.ConvTranspose1d) -> Tensor:
+    """The weight of a convolution, its normalisation folded in."""
+    if isinstance(conv, WeightNormConv1d | WeightNormConvTranspose1d):
+        return torch._weight_norm(conv.weight_v, conv.weight_g, 0).detach()
+    return conv.weight.detach()
+
+
+def _normed(x: Tensor, norm: nn.Module) -> Tensor:
+    """The normalisation of [B, T, C], over time and channels, in the memory of x."""
+    return normalize_(x, norm) if isinstance(norm, nn.GroupNorm) else x

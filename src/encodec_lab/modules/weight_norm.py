@@ -14,7 +14,11 @@ def _split_weight(layer: nn.Module) -> None:
     weight = layer.weight
     assert isinstance(weight, nn.Parameter)
     del layer.weight
-    layer.weight_g = nn.Parameter(torch.norm_except_dim(weight.detach(), 2, 0).clone())
+    # Of a shape alone no norm is taken: torch would load a second's worth of its own modules for it.
+    norm = weight.new_empty(weight.shape[0], *[1] * (weight.dim() - 1))
+    if not weight.is_meta:
+        norm = torch.norm_except_dim(weight.detach(), 2, 0).clone()
+    layer.weight_g = nn.Parameter(norm)
     layer.weight_v = nn.Parameter(weight.detach().clone())
 
 

@@ -19,6 +19,7 @@ from encodec_lab.losses import (
 from encodec_lab.models.encodec import EncodecModel, TrainingPass
 from encodec_lab.quantization.residual_vq import CodebookLearning
 from encodec_lab.training.draws import StepDraws, draw_step
+from encodec_lab.training.safety_net import SafetyNet, WinningDiscriminator
 from encodec_lab.training.step_module import (
     OptimizerFactory,
     Schedule,
@@ -59,11 +60,15 @@ class CodecTraining(StepTraining):
         discriminator_optimizer: likewise for the discriminator, if there is one.
         schedule: factor on both learning rates by step.
         discriminator_probability: of updating the discriminator at a step.
+        draws_any_number_of_codebooks: whether a batch uses any number of codebooks, all equally likely, as in
+            audiocraft, or the number of a target bandwidth, as in the paper.
         unquantized_steps: how many steps the codebooks wait before they gather vectors for their start; until they have
             one, the latent goes to the decoder unquantised.
         trains_encoder: false keeps the encoder's first weights, so that codebooks and decoder learn from latents that
             stay as they are; there is no commitment then.
         average_decay: of the moving average of the weights.
+        max_skipped_steps: steps whose gradients are not finite are skipped; so many in a row end the run.
+        winning_discriminator: when to report that the discriminator has won; None never does.
         seed: of the run's draws.
         run_config: plain values that rebuild the run; kept in every checkpoint. `run_config["model"]` must build the
             codec, `run_config["discriminator"]` the discriminator.
@@ -88,13 +93,18 @@ class CodecTraining(StepTraining):
         discriminator_optimizer: OptimizerFactory,
         schedule: Schedule,
         discriminator_probability: float,
+        draws_any_number_of_codebooks: bool,
         unquantized_steps: int,
         trains_encoder: bool,
         average_decay: float,
+        max_skipped_steps: int,
+        winning_discriminator: WinningDiscriminator | None,
         seed: int,
         run_config: Mapping[str, Any],
     ) -> None:
-        super().__init__(schedule=schedule, seed=seed, run_config=run_config)
+        networks = ("codec",) if discriminator is None else ("codec", "discriminator")
+        safety_net = SafetyNet(networks, max_skipped_steps, winning_discriminator)
+        super().__init__(schedule=schedule, seed=seed, run_config=run_config, safety_net=safety_net)
         if not 0 <= discriminator_probability <= 1:
             raise ValueError(f"discriminator_probability must be in [0, 1], got {discriminator_probability}")
         if unquantized_steps < 0:
@@ -124,6 +134,11 @@ class CodecTraining(StepTraining):
         self.discriminator_optimizer = discriminator_optimizer
         self.discriminator_probability = discriminator_probability
         self.unquantized_steps = unquantized_steps
+        self.drawn_bandwidths = list(codec.target_bandwidths)
+        if draws_any_number_of_codebooks:
+            kbps_per_codebook = codec.frame_rate * codec.bits_per_codebook / 1000
+            counts = range(1, codec.config.num_codebooks + 1)
+            self.drawn_bandwidths = [count * kbps_per_codebook for count in counts]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """The codec's optimizer, then the discriminator's, if there is one."""
@@ -139,11 +154,11 @@ class CodecTraining(StepTraining):
     def training_step(self, batch: Tensor, batch_idx: int) -> None:
         """One step of the generator and, by chance, one of the discriminator, on [B, C, T]."""
         step = self.global_step
-        draws = draw_step(self.seed, step, self.codec.target_bandwidths, self.discriminator_probability)
+        draws = draw_step(self.seed, step, self.drawn_bandwidths, self.discriminator_probability)
         self._set_learning_rates(self.schedule(step))
         codec_pass = self.codec.forward_for_training(
             batch,
-            self.codec.num_codebooks_for(draws.bandwidth_kbps),
+            self.codec.config.num_codebooks_for(draws.bandwidth_kbps),
             draws.codebook_seed,
             may_start=step >= self.unquantized_steps,
         )
@@ -160,6 +175,7 @@ class CodecTraining(StepTraining):
             self._log_scalars("train", {"discriminator": math.nan, "discriminator_gradient_norm": math.nan})
         self.average.update(self.codec, step)
         self._log_step(draws)
+        self.safety_net.check(step)
         if not self.trainer.val_dataloaders and ends_validation_interval(self.trainer):
             figures = {name: float(value) for name, value in self.codebook_usage.pop_figures().items()}
             for logger in self.trainer.loggers:  # `log` would repeat them at later steps
@@ -193,8 +209,9 @@ class CodecTraining(StepTraining):
             gradients.append(None)
         torch.autograd.backward(roots, gradients)
         norm = self._reduce_gradients(self._learned_parameters())
-        optimizer.step()
-        self._log_scalars("train", {**losses, "commitment": commitment, "gradient_norm": norm})
+        self.safety_net.step_or_skip("codec", optimizer, norm)
+        figures = {"gradient_norm": norm, "skipped_steps": self.safety_net.skipped("codec")}
+        self._log_scalars("train", {**losses, "commitment": commitment, **figures})
         self._log_scalars("balancer/norm", balanced.norms)
         self._log_scalars("balancer/ratio", balanced.ratios)
 
@@ -208,12 +225,16 @@ class CodecTraining(StepTraining):
             loss = self.discriminator_loss(judged.real, judged.fake)
         loss.backward(inputs=list(self.discriminator.parameters()))
         norm = self._reduce_gradients(self.discriminator.parameters())
-        optimizer.step()
+        self.safety_net.step_or_skip("discriminator", optimizer, norm)
+        self.safety_net.watch_discriminator(loss)
         self._log_scalars("train", {"discriminator": loss, "discriminator_gradient_norm": norm})
 
     def _log_step(self, draws: StepDraws) -> None:
         rate = self._optimizers()[0].param_groups[0]["lr"]
         self._log_scalars("train", {"learning_rate": rate, "bandwidth_kbps": draws.bandwidth_kbps})
+        if self.discriminator is not None:
+            skipped = self.safety_net.skipped("discriminator")
+            self._log_scalars("train", {"discriminator_skipped_steps": skipped})
 
     def validation_step(  # type: ignore[override]  # callbacks take the clip
         self, batch: tuple[Tensor, list[str]], batch_idx: int

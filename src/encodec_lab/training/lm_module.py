@@ -13,6 +13,7 @@ from encodec_lab.models.language_model import LMModel
 from encodec_lab.modules.distributed import all_reduce_sum_, rank, world_size
 from encodec_lab.training.draws import draw_lm_step
 from encodec_lab.training.lm_figures import BandwidthFigures, FigureSums, code_bits, named_figures
+from encodec_lab.training.safety_net import SafetyNet
 from encodec_lab.training.step_module import OptimizerFactory, Schedule, StepTraining
 from encodec_lab.training.weight_average import averaging_copy, follow_
 
@@ -33,6 +34,7 @@ class LMTraining(StepTraining):
         max_gradient_norm: larger gradients are scaled down to it.
         dropout: share of the values dropped, after the input and every block; the paper has none.
         average_decay: of the moving average of the weights.
+        max_skipped_steps: steps whose gradients are not finite are skipped; so many in a row end the run.
 
     Raises:
         ValueError: a value is out of range.
@@ -53,10 +55,12 @@ class LMTraining(StepTraining):
         max_gradient_norm: float,
         dropout: float,
         average_decay: float,
+        max_skipped_steps: int,
         seed: int,
         run_config: Mapping[str, Any],
     ) -> None:
-        super().__init__(schedule=schedule, seed=seed, run_config=run_config)
+        safety_net = SafetyNet(["language model"], max_skipped_steps, winning=None)
+        super().__init__(schedule=schedule, seed=seed, run_config=run_config, safety_net=safety_net)
         if not max_gradient_norm > 0:
             raise ValueError(f"max_gradient_norm must be positive, got {max_gradient_norm}")
         if not 0 <= dropout < 1:
@@ -98,11 +102,13 @@ class LMTraining(StepTraining):
         used = [parameter for parameter in self.lm.parameters() if parameter.grad is not None]
         norm = self._reduce_gradients(used)
         torch.nn.utils.clip_grads_with_norm_(used, self.max_gradient_norm, norm)
-        optimizer.step()
+        self.safety_net.step_or_skip("language model", optimizer, norm)
         follow_(self.average_lm, self.lm, self.average_decay, step)
-        self._log_scalars("train", {"bits_per_code": loss, "gradient_norm": norm})
+        skipped = self.safety_net.skipped("language model")
+        self._log_scalars("train", {"bits_per_code": loss, "gradient_norm": norm, "skipped_steps": skipped})
         rate = optimizer.param_groups[0]["lr"]
         self._log_scalars("train", {"learning_rate": rate, "bandwidth_kbps": draws.bandwidth_kbps})
+        self.safety_net.check(step)
 
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         """Measure records [B, K, S] at every bandwidth, by the averaged weights."""

@@ -7,6 +7,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from encodec_lab.data.atomic_file import atomic_file
+
 METRICS_FILE = "metrics.csv"
 
 
@@ -32,13 +34,21 @@ class LocalLogger(CSVLogger):
 
 
 def drop_metrics_from(path: Path, step: int) -> None:
-    """Remove the rows of generator step `step` and later, which a run resumed there will write again."""
+    """Remove the rows of generator step `step` and later, which a run resumed there will write again.
+
+    Rows that are not whole go, too: a process may have been killed while it wrote.
+    """
     if not path.is_file():
         return
     with path.open(newline="") as file:
-        header, *rows = list(csv.reader(file))
+        header, *rows = list(csv.reader(file)) or [[]]
+    if "step" not in header:
+        path.unlink()
+        return
     column = header.index("step")
-    with path.open("w", newline="") as file:
+    with atomic_file(path) as staged, staged.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows(row for row in rows if int(float(row[column])) < step)
+        writer.writerows(
+            row for row in rows if len(row) == len(header) and row[column] and int(float(row[column])) < step
+        )

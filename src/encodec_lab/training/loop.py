@@ -17,8 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from encodec_lab.data.audio_file import AudioFileError
 from encodec_lab.models.pretrained import load_torch_file
+from encodec_lab.training.atomic_checkpoint import AtomicCheckpointIO
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
+from encodec_lab.training.process_memory import keep_freed_memory
+from encodec_lab.training.safety_net import DivergedError
 from encodec_lab.training.step_module import StepTraining
 from encodec_lab.training.strategy import ReplicaStrategy, let_other_processes_join
 
@@ -27,6 +30,7 @@ _UNSUPPORTED = {
     "gradient_clip_val": "the training step bounds the norm of the gradients itself",
     "gradient_clip_algorithm": "the training step bounds the norm of the gradients itself",
     "accumulate_grad_batches": "every batch is a step; a larger data.batch_size does the same",
+    "plugins": "checkpoints are written by its own",
     "strategy": "data-parallel training has its own, which trainer.devices=N calls for",
 }
 
@@ -56,6 +60,8 @@ def prepare(config: DictConfig) -> Preparation:
     _quieten()
     if config.num_threads is not None:
         torch.set_num_threads(config.num_threads)
+    if config.trainer.accelerator == "cpu" or not torch.accelerator.is_available():
+        keep_freed_memory()
     output_dir = Path(config.output_dir)
     checkpoint = find_checkpoint(config.ckpt_path, output_dir)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
@@ -73,6 +79,7 @@ def fit(
     Raises:
         ValueError: the checkpoint does not fit; before anything is written.
         AudioFileError: a ValueError, too many files turn out to be bad on the way.
+        DivergedError: likewise, too many steps in a row had to be skipped.
     """
     values, output_dir, checkpoint = preparation.values, preparation.output_dir, preparation.checkpoint
     first_step = 0 if checkpoint is None else _steps_in(checkpoint, module)
@@ -84,7 +91,7 @@ def fit(
         let_other_processes_join()
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    except AudioFileError:
+    except (AudioFileError, DivergedError):
         raise
     except ValueError as error:  # not the user's mistake: those are told before
         raise RuntimeError("the training failed") from error
@@ -117,6 +124,7 @@ def build_trainer(config: DictConfig) -> lightning.Trainer:
         default_root_dir=config.output_dir,
         logger=_instantiate_all(config.logger, "logger", Logger),
         callbacks=_instantiate_all(config.callbacks, "callbacks", Callback),
+        plugins=[AtomicCheckpointIO()],
         enable_progress_bar=sys.stderr.isatty(),
         **settings,
         _convert_="all",

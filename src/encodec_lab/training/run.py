@@ -55,7 +55,7 @@ def build_module(
         ValueError: a setting is unknown or impossible.
     """
     discriminator = None
-    if "_target_" in config.discriminator:
+    if config.discriminator.get("_target_"):
         discriminator = instantiate(config.discriminator, _convert_="all")
     balancer = copy.deepcopy(values["losses"]["balancer"])
     if discriminator is None:
@@ -82,6 +82,9 @@ def build_module(
     check_arguments("codec_training", build.func, build.keywords | parts)
     module: CodecTraining = build(**parts)
     check_module(module)
+    if config.compile:  # in place: the names of the weights stay
+        codec.encoder.compile()
+        codec.decoder.compile()
     return module
 
 

@@ -9,6 +9,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
 from encodec_lab.modules.distributed import flat_all_reduce_mean_
+from encodec_lab.training.safety_net import SafetyNet
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Schedule = Callable[[int], float]
@@ -27,6 +28,7 @@ class StepTraining(lightning.LightningModule):
         schedule: factor on the learning rates by step.
         seed: of the run's draws.
         run_config: plain values that rebuild the run; kept in every checkpoint.
+        safety_net: takes the optimizers' steps.
 
     Attributes:
         what: what is trained, for messages.
@@ -36,26 +38,36 @@ class StepTraining(lightning.LightningModule):
     what: ClassVar[str]
     networks: ClassVar[tuple[str, ...]]
 
-    def __init__(self, *, schedule: Schedule, seed: int, run_config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, *, schedule: Schedule, seed: int, run_config: Mapping[str, Any], safety_net: SafetyNet
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.schedule = schedule
         self.seed = seed
         self.run_config = dict(run_config)
+        self.safety_net = safety_net
 
     def on_train_start(self) -> None:
         """Take the optimizers' settings from the configuration: a checkpoint has just brought those of its run."""
         for optimizer in self._optimizers():
             for group in optimizer.param_groups:
                 group.update(optimizer.optimizer.defaults)
+            if optimizer.optimizer.defaults.get("fused"):  # its counts of steps lie with the weights
+                for parameter, state in optimizer.optimizer.state.items():
+                    if "step" in state:
+                        state["step"] = state["step"].to(parameter.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the run's configuration."""
+        """Add the run's configuration, and what the safety net has counted."""
         checkpoint["run_config"] = self.run_config
+        checkpoint["safety_net"] = self.safety_net.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raise what `check_continues` does."""
+        """Take back what the safety net had counted; raise what `check_continues` does."""
         self.check_continues(checkpoint)
+        if "safety_net" in checkpoint:
+            self.safety_net.restore(checkpoint["safety_net"])
 
     def check_continues(self, checkpoint: object) -> None:
         """Check that a checkpoint holds these networks.
@@ -80,22 +92,14 @@ class StepTraining(lightning.LightningModule):
 
     @torch.no_grad()
     def _reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> Tensor:
-        """Average the gradients over the ranks in one collective; returns their total norm [].
-
-        Where that is not finite all gradients are set to zero, on every rank alike and without waiting for the device:
-        a single one in Adam's averages, or in the weights, would stay for ever.
-        """
+        """Average the gradients over the ranks in one collective; returns their total norm []."""
         gradients = []
         for parameter in parameters:
             if parameter.grad is None:  # the decoder alone learns nothing while vectors are gathered, say
                 parameter.grad = torch.zeros_like(parameter)
             gradients.append(parameter.grad)
         flat_all_reduce_mean_(gradients)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        is_finite = torch.isfinite(norm)
-        for gradient in gradients:
-            gradient.copy_(torch.where(is_finite, gradient, 0.0))
-        return norm
+        return torch.nn.utils.get_total_norm(gradients)
 
     def _optimizers(self) -> list[LightningOptimizer]:
         optimizers = self.optimizers()
