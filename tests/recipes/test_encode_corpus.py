@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from small_corpus import export_small_codec, write_recordings
+from small_corpus import encode, export_small_codec, write_recordings
 
 from encodec_lab.bitstream.compress import decompress
 from encodec_lab.corpus.inputs import ArraySlot
@@ -20,11 +20,7 @@ from encodec_lab.models.registry import load_model
 
 NUM_RECORDINGS = 40
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc"),
-]
-needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs ray: pip install 'encodec-lab[ray]'")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes by /proc")
 
 
 @pytest.fixture
@@ -80,57 +76,60 @@ def _workers(pid: int, word: str) -> list[int]:
     ]
 
 
-def _await_outputs(process: subprocess.Popen[str], out: Path, num_wanted: int) -> int:
+def _await_outputs(process: subprocess.Popen[str], out: Path, format: str, num_wanted: int) -> int:
     end_s = time.monotonic() + 240
-    while (num_done := len(OutputFolder(out, ArraySlot(0, 2)).done("ecdc"))) < num_wanted:
+    while (num_done := len(OutputFolder(out, ArraySlot(0, 2)).done(format))) < num_wanted:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end_s, "this takes too long"
         time.sleep(0.01)
     return num_done
 
 
-def _check_streams(root: Path) -> None:
-    streams = sorted((root / "out").glob("*.ecdc"))
-    assert [path.name for path in streams] == [f"{number:02}.wav.ecdc" for number in range(NUM_RECORDINGS)]
-    codec = load_model(root / "codec")
-    for path in streams:
-        wav, _ = decompress(path.read_bytes(), model=codec)
-        assert wav.shape == (1, 24_000)
-    assert not list((root / "out").rglob(".*.part"))
+def test_what_a_user_sees(run_recipe, tmp_path, capsys):
+    write_recordings(tmp_path / "audio", ["a.wav", "b/c.wav"])
+    export_small_codec(tmp_path / "codec")
+    arguments = ["data=audio", "model=codec", "output=out", "workers=0"]
+    assert run_recipe("encode_corpus", *arguments, "format=ecdc", "array_index=1", "array_size=2") == 0
+    assert "out: 1 of 1 recordings, 1 of them in this run" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "out").rglob("*.ecdc")] == ["c.wav.ecdc"]
+    (tmp_path / "audio/b/c.wav").write_bytes(b"no audio")
+    assert run_recipe("encode_corpus", *arguments, "output=codes") == 1
+    said = capsys.readouterr()
+    assert "codes: 1 of 2 recordings" in said.out
+    assert said.err.splitlines()[-1].startswith("error: 1 of 2 recordings failed: b/c.wav (")
+    assert run_recipe("encode_corpus", *arguments, "model=nowhere") == 1
+    assert "nowhere" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("backend", ["local", pytest.param("ray", marks=needs_ray)])
-def test_a_worker_is_killed_midway(start, tmp_path, backend):
-    process = start("format=ecdc", f"backend={backend}")
-    num_done = _await_outputs(process, tmp_path / "out", 2)
-    assert num_done < NUM_RECORDINGS
-    word = {"local": "spawn_main", "ray": "ray::_results"}[backend]
-    os.kill(_workers(process.pid, word)[0], signal.SIGKILL)
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs ray: pip install 'encodec-lab[ray]'")
+def test_a_worker_of_ray_is_killed_midway(start, tmp_path):
+    (tmp_path / "audio/39.wav").write_bytes(b"no audio")
+    process = start("format=codes", "backend=ray")
+    assert _await_outputs(process, tmp_path / "out", "codes", 2) < NUM_RECORDINGS - 1
+    os.kill(_workers(process.pid, "ray::_results")[0], signal.SIGKILL)
     said, complaints = process.communicate(timeout=240)
-    assert process.returncode == 0, complaints
-    assert f"out: {NUM_RECORDINGS} of {NUM_RECORDINGS} recordings" in said
-    _check_streams(tmp_path)
+    assert process.returncode == 1
+    assert complaints.splitlines()[-1].startswith("error: 1 of 40 recordings failed: 39.wav (")
+    assert "out: 39 of 40 recordings" in said
+    codes = list(read_code_shards(tmp_path / "out", codebook_size=64))
+    assert sorted(one.entry.path for one in codes) == [f"{number:02}.wav" for number in range(39)]
+    assert not list((tmp_path / "out").rglob(".*.part"))
 
 
-def test_the_whole_run_is_killed_and_started_again(start, tmp_path):
+@pytest.mark.slow
+@needs_proc
+def test_a_run_that_was_killed_goes_on(start, tmp_path):
     process = start("format=ecdc")
-    _await_outputs(process, tmp_path / "out", 2)
+    _await_outputs(process, tmp_path / "out", "ecdc", 2)
     process.kill()
     process.communicate()
     num_done = len(OutputFolder(tmp_path / "out", ArraySlot(0, 2)).done("ecdc"))
     assert 2 <= num_done < NUM_RECORDINGS
-    process = start("format=ecdc", "workers=0")
-    said, complaints = process.communicate(timeout=240)
-    assert process.returncode == 0, complaints
-    assert f"{NUM_RECORDINGS} of {NUM_RECORDINGS} recordings" in said
-    _check_streams(tmp_path)
-
-
-@needs_ray
-def test_shards_by_ray_and_a_failure(start, tmp_path):
-    (tmp_path / "audio/07.wav").write_bytes(b"no audio")
-    said, complaints = start("backend=ray").communicate(timeout=240)
-    assert f"out: {NUM_RECORDINGS - 1} of {NUM_RECORDINGS} recordings" in said
-    assert complaints.splitlines()[-1].startswith("error: 1 of 40 recordings failed: 07.wav (")
-    names = sorted(one.entry.path for one in read_code_shards(tmp_path / "out", 64))
-    assert names == [f"{number:02}.wav" for number in range(NUM_RECORDINGS) if number != 7]
+    assert 0 < encode(tmp_path, "ecdc").num_encoded <= NUM_RECORDINGS - num_done
+    streams = sorted((tmp_path / "out").glob("*.ecdc"))
+    assert [path.name for path in streams] == [f"{number:02}.wav.ecdc" for number in range(NUM_RECORDINGS)]
+    codec = load_model(tmp_path / "codec")
+    assert all(decompress(path.read_bytes(), model=codec)[0].shape == (1, 24_000) for path in streams)
+    assert not list((tmp_path / "out").rglob(".*.part"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from encodec_lab.bitstream.stream_writer import write_blocks
+from encodec_lab.bitstream.stream_writer import encode_recording, write_blocks
 from encodec_lab.bitstream.v1_layout import SourceAudio
 from encodec_lab.corpus.inputs import CorpusInput
 from encodec_lab.data.atomic_file import atomic_file
@@ -15,7 +15,6 @@ from encodec_lab.data.audio_blocks import AudioBlocks
 from encodec_lab.data.code_shards import CODES_FORMAT, CodedRecording, CodeEntry, write_code_shard
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import module_identity
-from encodec_lab.models.long_audio import encode_blocks
 from encodec_lab.models.registry import load_model
 
 ECDC_SUFFIX = ".ecdc"
@@ -165,7 +164,7 @@ def _stored(output: Path, recordings: Sequence[CodedRecording]) -> Stored:
 def _coded(model: EncodecModel, item: CorpusInput) -> CodedRecording:
     item.name.encode()  # ValueError for a name that safetensors cannot hold
     blocks = AudioBlocks(item.source, model.sample_rate, model.channels, _BLOCK_S)
-    frames = list(encode_blocks(model, blocks))
+    frames = list(encode_recording(model, blocks))
     codes = (
         torch.cat([frame.codes[0] for frame in frames], dim=-1).to("cpu", torch.int16).contiguous().numpy()
     )
