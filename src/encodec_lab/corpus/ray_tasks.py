@@ -31,7 +31,7 @@ def run_ray_jobs(
         shared: what all jobs need.
         jobs: what to do.
         num_workers: processes, of one core each, for a cluster that is started here.
-        address: of a cluster that runs already, as `ray.init` takes it ("auto", "ray://HOST:10001"), whose size then
+        address: of a cluster that runs already, as `ray.init` takes it ("auto", "HOST:6379"), whose size then
             decides; None starts one on this machine and stops it in the end.
         gpus_per_job: what a job takes of a GPU.
 
