@@ -35,6 +35,7 @@ def start(repository: Path, tmp_path: Path) -> Callable[..., subprocess.Popen[st
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(repository / "src"),
         "RAY_worker_niceness": "0",
+        "RAY_ADDRESS": "127.0.0.1:1",  # of no cluster: one is started all the same
     }
 
     def run(*arguments: str) -> subprocess.Popen[str]:

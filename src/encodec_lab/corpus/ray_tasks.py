@@ -52,8 +52,13 @@ def run_ray_jobs(
     except ImportError as error:
         raise ValueError("workers on Ray need ray; pip install 'encodec-lab[ray]'") from error
     if address is None:
+        # "local", or a cluster that runs here, or the variable RAY_ADDRESS, would be taken.
         ray.init(
-            num_cpus=num_workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            "local",
+            num_cpus=num_workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
         )
     else:
         try:
