@@ -24,6 +24,7 @@ RANKS = {
     "compat": 5,
     "evaluation": 6,
     "cli": 7,
+    "corpus": 7,
     "training": 7,
 }
 # The package's front door and `python -m encodec_lab` may import anything but training.

@@ -10,6 +10,9 @@ import pytest
 from small_codec import SMALL_24KHZ, random_codec
 
 from encodec_lab.cli.arguments import parse_arguments
+from encodec_lab.corpus.encode_corpus import encode_corpus, prepare_encoding
+from encodec_lab.corpus.inputs import ArraySlot
+from encodec_lab.corpus.workers import task_runner
 from encodec_lab.models.export_folder import write_export
 
 REPOSITORY = Path(__file__).parents[1]
@@ -38,12 +41,18 @@ def test_python_runs(carried_audio: Path, tmp_path: Path, monkeypatch: pytest.Mo
     write_export(tmp_path / "outputs/demo/codec", codec, {}, "a small codec")
     shutil.copy(carried_audio / "test/speech/en_ljspeech_f_02.flac", tmp_path / "speech.wav")
     monkeypatch.chdir(tmp_path)
+    settings, description = prepare_encoding(
+        "outputs/demo/codec", "outputs/speech_codes", "codes", None, False, "cpu"
+    )
+    local = task_runner("local", 0, None, "cpu")
+    encode_corpus("speech.wav", settings, description, ArraySlot(0, 1), local, 1)
     namespace: dict[str, object] = {}
     blocks = _blocks("python")
     assert len(blocks) >= 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["data"][:4] == b"ECDC"
+    assert namespace["tokens"].shape[0] == codec.config.num_codebooks
 
 
 @pytest.mark.parametrize("command", [line for line in _commands() if line[0] == "encodec"], ids=shlex.join)

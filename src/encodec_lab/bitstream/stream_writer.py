@@ -59,7 +59,7 @@ def write_blocks(
     """
     check_format(format)
     count = _Counted(blocks)
-    frames = _encode(model, count, in_threads)
+    frames = encode_recording(model, count, in_threads)
     if (format or default_format(model)) == "v0":
         lm = float_lm(model) if use_lm else None
         whole = _joined(frames) if model.segment_length is None else list(frames)
@@ -80,8 +80,14 @@ def check_format(format: str | None) -> None:
         )
 
 
-def _encode(model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool) -> Iterator[EncodedFrame]:
-    """The frames of all blocks; on a GPU of a short recording in one go, for which it has the memory."""
+@torch.no_grad()
+def encode_recording(
+    model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool = False
+) -> Iterator[EncodedFrame]:
+    """The frames [1, K, L] that a stream holds of a recording, whose blocks are as `write_blocks` takes them.
+
+    On a GPU those of a short recording come in one go, for which it has the memory.
+    """
     if model.device.type == "cpu":
         pieces = (block.unsqueeze(0) for block in checked_blocks(model, blocks))
         yield from InferenceCodec(model, in_threads).encode_pieces(pieces)

@@ -37,6 +37,14 @@ class Source:
         return float(self.files.durations_s.sum())
 
 
+class SourceEntry(NamedTuple):
+    """What `data.train` or `data.valid` says of one source; None for what it leaves open."""
+
+    path: str | Path
+    weight: float | None
+    kind: str | None
+
+
 def load_sources(spec: Any, max_bad_share: float) -> list[Source]:
     """Resolve and probe what `data.train` or `data.valid` names.
 
@@ -51,7 +59,11 @@ def load_sources(spec: Any, max_bad_share: float) -> list[Source]:
         ValueError: missing path, nothing usable, too many bad files, weights that are negative or zero, weights or
             kinds that are incomplete.
     """
-    entries = _parse_spec(spec)
+    return load_entries(parse_spec(spec), max_bad_share)
+
+
+def load_entries(entries: Sequence[SourceEntry], max_bad_share: float) -> list[Source]:
+    """As `load_sources`, of what `parse_spec` gave."""
     listed = [(entry, list_sources(entry.path)) for entry in entries]
     sources = []
     for entry, files in listed:
@@ -176,24 +188,19 @@ def report_bad_files(errors: Sequence[str], num_files: int, max_bad_share: float
     )
 
 
-class _Entry(NamedTuple):
-    path: str | Path
-    weight: float | None
-    kind: str | None
-
-
-def _parse_spec(spec: Any) -> list[_Entry]:
+def parse_spec(spec: Any) -> list[SourceEntry]:
+    """The sources that a specification for `load_sources` names, not looked for yet; ValueError for a bad one."""
     expected = "expected a path, a list of paths, or a list of {path, weight, kind}"
     if isinstance(spec, str | os.PathLike | Mapping):
         spec = [spec]
     if not isinstance(spec, Iterable):
         raise ValueError(f"audio sources: {expected}, got {spec!r}")
-    entries: list[_Entry] = []
+    entries: list[SourceEntry] = []
     for entry in spec:
         if isinstance(entry, str | os.PathLike):
-            entries.append(_Entry(_location(entry), None, None))
+            entries.append(SourceEntry(_location(entry), None, None))
         elif isinstance(entry, Mapping) and "path" in entry and set(entry) <= {"path", "weight", "kind"}:
-            entries.append(_Entry(_location(entry["path"]), _parse_weight(entry), _parse_kind(entry)))
+            entries.append(SourceEntry(_location(entry["path"]), _parse_weight(entry), _parse_kind(entry)))
         else:
             raise ValueError(f"audio sources: {expected}, got the entry {entry!r}")
     if not entries:

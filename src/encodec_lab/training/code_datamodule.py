@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from encodec_lab.data.code_crops import CodeCrops, CodeLoader, RecordLoader, cut_records
-from encodec_lab.data.manifest import Source, load_sources, report_bad_files
+from encodec_lab.data.code_shards import holds_codes
+from encodec_lab.data.file_part import is_url
+from encodec_lab.data.manifest import Source, load_entries, parse_spec, report_bad_files
 from encodec_lab.data.sampler import CounterBatchSampler
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.training.code_cache import codes_folder, extract_missing, read_codes
+from encodec_lab.training.code_corpus import read_code_corpus
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +28,8 @@ class CodeDataModule(lightning.LightningDataModule):
     Args:
         codec: frozen.
         codec_source: what `load_model` made it from.
-        train: see `AudioDataModule`, as for `valid`, `batch_size`, `batches_per_epoch`, `seed` and `max_bad_share`.
+        train: see `AudioDataModule`, as for `valid`, `batch_size`, `batches_per_epoch`, `seed` and `max_bad_share`. A
+            folder of shards of codes, see `code_shards.py`, may stand for audio.
         valid: recordings are cut into records; None trains without validation.
         cache: folder that keeps the codes, see `code_cache.py`.
         device: that encodes.
@@ -90,10 +94,10 @@ class CodeDataModule(lightning.LightningDataModule):
         if stage == "fit" and self._crops is None:
             self._build_sampler()  # a batch that the ranks cannot share is found before hours of extraction
             recordings, weights = [], []
-            for source, codes in self._load(self._train):
+            for weight, codes in self._load(self._train):
                 num_frames = sum(item.shape[1] for item in codes)
                 recordings += codes
-                weights += [source.weight * item.shape[1] / num_frames for item in codes]
+                weights += [weight * item.shape[1] / num_frames for item in codes]
             self._crops = CodeCrops(recordings, weights, self.sequence_frames, self._seed)
             self._counts = _count(recordings, self._codec.config.codebook_size)
         if stage in ("fit", "validate") and self._records is None and self._valid is not None:
@@ -110,20 +114,26 @@ class CodeDataModule(lightning.LightningDataModule):
             return []
         return RecordLoader(self._records, *self._rank_and_world_size())
 
-    def _load(self, spec: Any) -> list[tuple[Source, list[NDArray[np.int16]]]]:
-        """The codes of each source's recordings; those that turn out bad are left out with a BadAudioWarning."""
-        sources = load_sources(spec, self._max_bad_share)
+    def _load(self, spec: Any) -> list[tuple[float, list[NDArray[np.int16]]]]:
+        """The weight and the codes of each source; recordings that turn out bad are left out with a BadAudioWarning."""
+        entries = parse_spec(spec)
+        coded = [not is_url(entry.path) and holds_codes(entry.path) for entry in entries]
+        audio = [entry for entry, is_coded in zip(entries, coded, strict=True) if not is_coded]
+        sources = iter(load_entries(audio, self._max_bad_share))
+        return [
+            read_code_corpus(entry, self._codec) if is_coded else self._extract(next(sources))
+            for entry, is_coded in zip(entries, coded, strict=True)
+        ]
+
+    def _extract(self, source: Source) -> tuple[float, list[NDArray[np.int16]]]:
         folder = codes_folder(self._cache, self._codec)
-        loaded = []
-        for source in sources:
-            paths = [info.source for info in source.files]
-            _log.info("codes of %d recordings, %.0f s, in %s", len(paths), source.duration_s, folder)
-            codec = self._codec.to(self._device)
-            results = extract_missing(paths, codec, self._codec_source, folder, self._num_workers)
-            errors = {path: str(error) for path, error in results if error is not None}
-            report_bad_files(list(errors.values()), len(paths), self._max_bad_share, source.name)
-            loaded.append((source, [read_codes(folder, path) for path in paths if path not in errors]))
-        return loaded
+        paths = [info.source for info in source.files]
+        _log.info("codes of %d recordings, %.0f s, in %s", len(paths), source.duration_s, folder)
+        codec = self._codec.to(self._device)
+        results = extract_missing(paths, codec, self._codec_source, folder, self._num_workers)
+        errors = {path: str(error) for path, error in results if error is not None}
+        report_bad_files(list(errors.values()), len(paths), self._max_bad_share, source.name)
+        return source.weight, [read_codes(folder, path) for path in paths if path not in errors]
 
     def _build_sampler(self) -> CounterBatchSampler:
         return CounterBatchSampler(self._batch_size, self._batches_per_epoch, *self._rank_and_world_size())
