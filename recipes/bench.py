@@ -1,8 +1,7 @@
 """Real-time factors of the two published architectures beside the reference's, on one thread: python recipes/bench.py.
 
-First the form for inference on recordings of 10 s and 5 minutes, on one and two threads, with a table and a chart in
-outputs/bench; then the codecs as they are, then entropy coding with a language model of the paper's size, alone and as
-part of compression; at the end the loading of training data.
+The form for inference on 10 s and 5 minutes, one and two threads, with a table and a chart in outputs/bench; the codecs as
+they are; entropy coding with a language model of the paper's size, alone and in compression; loading of training data.
 Random weights; the reference package is read from .venv/reference, where `make test` puts it, and left out otherwise.
 """
 
@@ -43,18 +42,17 @@ def main() -> None:
         for comparison in compare_language_model_coding(codecs[0], reference):
             report(name, comparison)
     for what, crops_per_core_s in measure_loading():
-        print(f"loading, {what}: {crops_per_core_s:.0f} one-second crops per core and second", flush=True)
+        print(f"loading, {what}: {crops_per_core_s:.0f} one-second crops per core and second")
 
 
 def report(name: str, comparison: Comparison) -> None:
     """Print our factors, and their ratios to the reference's if there are any."""
     what, ours, theirs = comparison
-    shown = [" (no reference here)"] * 2
+    ratios = [" (no reference here)"] * 2
     if theirs is not None:
-        shown = [f" ({ours.encode / theirs.encode:.2f} x)", f" ({ours.decode / theirs.decode:.2f} x)"]
-    print(
-        f"{name}, {what}: encode {ours.encode:.1f}{shown[0]}, decode {ours.decode:.1f}{shown[1]}", flush=True
-    )
+        ratios = [f" ({ours.encode / theirs.encode:.2f} x)", f" ({ours.decode / theirs.decode:.2f} x)"]
+    factors = f"encode {ours.encode:.1f}{ratios[0]}, decode {ours.decode:.1f}{ratios[1]}"
+    print(f"{name}, {what}: {factors}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,8 @@ from small_codec import SMALL_24KHZ, SMALL_48KHZ
 
 from encodec_lab.models.config import CodecConfig
 from encodec_lab.models.encodec import EncodecModel
-from encodec_lab.modules.vocoder_start import (
-    NUM_BANDS,
-    VocoderShape,
-    compand,
-    expand,
-    scaled_level,
-    start_as_transform_vocoder_,
-)
+from encodec_lab.modules.vocoder_latent import NUM_BANDS, VocoderShape, compand, expand, scaled_level
+from encodec_lab.modules.vocoder_start import start_as_transform_vocoder_
 
 NUM_LOW = 20  # coefficients of 320, up to 750 Hz
 CONFIG = dataclasses.replace(

@@ -12,9 +12,7 @@ the layers that work at the frame rate compute, a residual unit and a stride of 
 channels keep their random weights and learn.
 """
 
-import itertools
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,77 +34,29 @@ from encodec_lab.modules.start_weights import (
     full_weight,
     inner,
 )
-
-NUM_BANDS = 12  # thirds of an octave, four octaves in all
+from encodec_lab.modules.vocoder_latent import (
+    LARGEST_COEFFICIENT,
+    LEVEL_CENTRE_DB,
+    LEVEL_SCALE,
+    LOUDEST_DB,
+    NUM_BANDS,
+    VocoderShape,
+    compand,
+    expand,
+    scaled_level,
+)
 
 # Signals within the network, and what lifts them above zero but for the loudest peaks, which ELU then bends a little.
 _SAMPLE_SCALE = 0.5
 _COEFFICIENT_SCALE = 0.125
 _LIFT = 0.15
 
-_COMPANDING_FLOOR = 1e-3  # coefficients well below it are companded linearly: about -70 dBFS
-_LARGEST_COEFFICIENT = 6.0
-_LEVEL_FLOOR = 3e-7  # of a coefficient's power
-_LEVEL_CENTRE_DB = 40.0  # below full scale
-_LEVEL_SCALE = 0.02  # a decibel beside companded coefficients: the share that quantisation error gets
-_LOUDEST_DB = 12.0  # of a band's level
-
-_OUTER_WEIGHT = 0.5
-
 _ENCODER_SHARPNESS = 300.0  # a rectifier's corner is a three-hundredth wide
 _DECODER_SHARPNESS = 30.0
 _COMPANDING_SCALES = torch.logspace(math.log10(0.2), math.log10(150.0), 5)
-_LEVEL_SCALES = torch.logspace(math.log10(0.3), math.log10(2500.0), 8)
+LEVEL_SCALES = torch.logspace(math.log10(0.3), math.log10(2500.0), 8)
 _EXPANSION_KNOTS = torch.tensor([0.0, 0.1, 0.3, 0.7, 1.2, 1.8])
 _EXPANSION_SCALES = 3.0 / (_EXPANSION_KNOTS + 0.15)
-
-
-def compand(coefficients: Tensor) -> Tensor:
-    """What the latent holds of the low coefficients, of any shape."""
-    size = (coefficients.abs() + _COMPANDING_FLOOR).sqrt() - math.sqrt(_COMPANDING_FLOOR)
-    return coefficients.sign() * size
-
-
-def expand(companded: Tensor) -> Tensor:
-    """The inverse of `compand`."""
-    size = (companded.abs() + math.sqrt(_COMPANDING_FLOOR)).square() - _COMPANDING_FLOOR
-    return companded.sign() * size
-
-
-def scaled_level(rms: Tensor) -> Tensor:
-    """What the latent holds of a band whose coefficients have this RMS."""
-    return _LEVEL_SCALE * (10 * torch.log10(rms.square() + _LEVEL_FLOOR) + _LEVEL_CENTRE_DB)
-
-
-@dataclass(frozen=True)
-class VocoderShape:
-    """How a block is divided.
-
-    Attributes:
-        hop_length: samples of a block, and coefficients of its transform.
-        num_low: how many coefficients are coded themselves.
-    """
-
-    hop_length: int
-    num_low: int
-
-    @property
-    def weights(self) -> Tensor:
-        """What the latent's dimensions are multiplied by [num_low + bands]: the outermost, of no use to words, by half.
-
-        Those are the lowest sixth of the coefficients and the upper third of the bands.
-        """
-        weights = torch.ones(self.num_low + NUM_BANDS)
-        weights[: self.num_low // 6] = _OUTER_WEIGHT
-        weights[len(weights) - NUM_BANDS // 3 :] = _OUTER_WEIGHT
-        return weights
-
-    @property
-    def bands(self) -> list[tuple[int, int]]:
-        """First coefficient and end of each band: equal intervals of pitch, thirds of octaves if they are four."""
-        octaves = math.log2(self.hop_length / self.num_low)
-        edges = [round(self.num_low * 2 ** (octaves * band / NUM_BANDS)) for band in range(NUM_BANDS + 1)]
-        return list(itertools.pairwise(edges))
 
 
 @torch.no_grad()
@@ -172,7 +122,7 @@ def _check_room(shape: VocoderShape, down: SeanetLayers, up: SeanetLayers, strid
             branch(up.units[0][0])[0].out_channels,
         ),
         "the widest layer": (
-            2 * shape.num_low * len(_COMPANDING_SCALES) + NUM_BANDS * len(_LEVEL_SCALES),
+            2 * shape.num_low * len(_COMPANDING_SCALES) + NUM_BANDS * len(LEVEL_SCALES),
             down.strided[-1].out_channels,
         ),
     }
@@ -233,11 +183,11 @@ def _start_encoder_tail(layers: SeanetLayers, stride: int, shape: VocoderShape, 
     assign_(shortcut, cleared(shortcut, num_halves + NUM_BANDS))
     _let_through(layers.units[-1][1:], num_halves + NUM_BANDS)
 
-    points = torch.logspace(math.log10(1e-4), math.log10(_LARGEST_COEFFICIENT), 400)
+    points = torch.logspace(math.log10(1e-4), math.log10(LARGEST_COEFFICIENT), 400)
     companding = elu_fits.fit_odd(
         compand, points, _ENCODER_SHARPNESS, -_COMPANDING_SCALES, torch.zeros_like(_COMPANDING_SCALES)
     )
-    levels = elu_fits.fit(scaled_level, points, _mean_sizes(points), -_LEVEL_SCALES)
+    levels = elu_fits.fit(scaled_level, points, _mean_sizes(points), -LEVEL_SCALES)
     num_companding, num_level = len(companding.scales), len(levels.scales)
     num_first = num_halves * num_companding
     strided = layers.strided[-1]
@@ -265,15 +215,15 @@ def _start_decoder_head(layers: SeanetLayers, stride: int, shape: VocoderShape, 
     """From the latent to the phases of a block, at the sample scale and lifted."""
     num_low = shape.num_low
     num_halves = 2 * num_low
-    loudest = 10 ** (_LOUDEST_DB / 20)
+    loudest = 10 ** (LOUDEST_DB / 20)
     nepers = math.log(10) / 20
     bands = slice(num_halves, num_halves + NUM_BANDS)
     values = cleared(layers.first, num_halves + NUM_BANDS)
     values[0:num_halves:2, :num_low, -1] = _DECODER_SHARPNESS * torch.eye(num_low)
     values[1:num_halves:2, :num_low, -1] = -_DECODER_SHARPNESS * torch.eye(num_low)
-    values[bands, num_low:, -1] = nepers / _LEVEL_SCALE * torch.eye(NUM_BANDS)
+    values[bands, num_low:, -1] = nepers / LEVEL_SCALE * torch.eye(NUM_BANDS)
     assign_(layers.first, values)
-    bias(layers.first)[bands] = -nepers * (_LEVEL_CENTRE_DB + _LOUDEST_DB)
+    bias(layers.first)[bands] = -nepers * (LEVEL_CENTRE_DB + LOUDEST_DB)
     # ELU gives amplitudes less one, of the loudest.
     strided = layers.strided[-1]
     values = full_weight(strided)  # [in, out, 2]
@@ -284,7 +234,7 @@ def _start_decoder_head(layers: SeanetLayers, stride: int, shape: VocoderShape, 
     assign_(strided, values)
     bias(strided)[bands] = _COEFFICIENT_SCALE * loudest
 
-    points = torch.linspace(1e-3, float(compand(torch.tensor(_LARGEST_COEFFICIENT))), 800)
+    points = torch.linspace(1e-3, float(compand(torch.tensor(LARGEST_COEFFICIENT))), 800)
     expansion = elu_fits.fit_odd(
         expand, points, _DECODER_SHARPNESS, _EXPANSION_SCALES, -_EXPANSION_SCALES * _EXPANSION_KNOTS
     )
