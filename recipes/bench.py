@@ -1,6 +1,6 @@
 """Real-time factors of the two published architectures beside the reference's, on one thread: python recipes/bench.py.
 
-The form for inference on 10 s and 5 minutes, one and two threads, with a table and a chart in outputs/bench; the codecs as
+Inference on 10 s and 5 minutes, with one and two threads, a table and a chart in outputs/bench; then the codecs as
 they are; entropy coding with a language model of the paper's size, alone and in compression; loading of training data.
 Random weights; the reference package is read from .venv/reference, where `make test` puts it, and left out otherwise.
 """
