@@ -14,7 +14,7 @@ from encodec_lab.bitstream import stream_reader, stream_writer
 from encodec_lab.bitstream.compress import compress, decompress
 from encodec_lab.cli import transcode
 from encodec_lab.data.audio_file import read_whole
-from encodec_lab.models import inference
+from encodec_lab.models import inference, long_audio
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.long_audio import checked_blocks
 from encodec_lab.models.registry import load_model
@@ -31,6 +31,7 @@ def audio(tmp_path: Path) -> Path:
 def _shorten(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Read and code in short pieces; returns the lengths of the blocks that will be read."""
     monkeypatch.setattr(transcode, "BLOCK_S", 0.13)
+    monkeypatch.setattr(stream_writer, "WHOLE_S", 0.1)
     monkeypatch.setattr(inference, "_PIECE_SAMPLES", 4_800)
     monkeypatch.setattr(inference, "_LSTM_FRAMES", 80)
     lengths: list[int] = []
@@ -41,6 +42,7 @@ def _shorten(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             yield block
 
     monkeypatch.setattr(stream_writer, "checked_blocks", watched)
+    monkeypatch.setattr(long_audio, "checked_blocks", watched)
     return lengths
 
 

@@ -59,8 +59,9 @@ def write_blocks(
     """
     check_format(format)
     count = _Counted(blocks)
-    frames = encode_recording(model, count, in_threads)
-    if (format or default_format(model)) == "v0":
+    is_v0 = (format or default_format(model)) == "v0"
+    frames = encode_recording(model, count, in_threads, exact=is_v0)
+    if is_v0:
         lm = float_lm(model) if use_lm else None
         whole = _joined(frames) if model.segment_length is None else list(frames)
         file.write(v0.write_stream(model, count.num_samples, whole, lm))
@@ -82,15 +83,16 @@ def check_format(format: str | None) -> None:
 
 @torch.no_grad()
 def encode_recording(
-    model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool = False
+    model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool = False, exact: bool = False
 ) -> Iterator[EncodedFrame]:
     """The frames [1, K, L] that a stream holds of a recording, whose blocks are as `write_blocks` takes them.
 
-    On a GPU those of a short recording come in one go, for which it has the memory.
+    On a CPU those of `InferenceCodec`, unless they are to be exactly those of `EncodecModel.encode`, as in version 0,
+    which is the reference's byte for byte. A long recording of a codec without segments is never encoded in one go;
+    a code may then differ where two entries are equally near but for rounding.
     """
-    if model.device.type == "cpu":
-        pieces = (block.unsqueeze(0) for block in checked_blocks(model, blocks))
-        yield from InferenceCodec(model, in_threads).encode_pieces(pieces)
+    if model.device.type == "cpu" and not exact:
+        yield from _quickly_encoded(model, blocks, in_threads)
         return
     iterator = iter(blocks)
     first: list[Tensor] = []
@@ -100,7 +102,18 @@ def encode_recording(
             yield from model.encode(torch.cat(first, dim=-1)[None].to(model.device))
             return
         first.append(block)
-    yield from encode_blocks(model, itertools.chain(first, iterator))
+    rest = itertools.chain(first, iterator)
+    if model.device.type == "cpu" and model.segment_length is None:
+        yield from _quickly_encoded(model, rest, in_threads)
+    else:
+        yield from encode_blocks(model, rest)
+
+
+def _quickly_encoded(
+    model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool
+) -> Iterator[EncodedFrame]:
+    pieces = (block.unsqueeze(0) for block in checked_blocks(model, blocks))
+    return InferenceCodec(model, in_threads).encode_pieces(pieces)
 
 
 def _joined(frames: Iterable[EncodedFrame]) -> list[EncodedFrame]:

@@ -11,8 +11,9 @@ def keep_freed_memory() -> bool:
     """Have this process keep what it frees, for its next allocations; returns whether the C library can (glibc can).
 
     The maps of a training step are larger than what glibc keeps by itself (32 MB), and a fresh page must be cleared by
-    the kernel before it is used: at every step again. The process stays as large as it has been at most. It is for
-    programs that train; a notebook or a test goes on to other things.
+    the kernel before it is used: at every step again. The process stays as large as it has been at most, and grows at
+    first beyond what it needs, where freed pieces do not fit. It is for programs that train; a notebook or a test goes
+    on to other things.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
