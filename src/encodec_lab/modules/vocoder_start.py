@@ -54,7 +54,7 @@ _LIFT = 0.15
 _ENCODER_SHARPNESS = 300.0  # a rectifier's corner is a three-hundredth wide
 _DECODER_SHARPNESS = 30.0
 _COMPANDING_SCALES = torch.logspace(math.log10(0.2), math.log10(150.0), 5)
-LEVEL_SCALES = torch.logspace(math.log10(0.3), math.log10(2500.0), 8)
+_LEVEL_SCALES = torch.logspace(math.log10(0.3), math.log10(2500.0), 8)
 _EXPANSION_KNOTS = torch.tensor([0.0, 0.1, 0.3, 0.7, 1.2, 1.8])
 _EXPANSION_SCALES = 3.0 / (_EXPANSION_KNOTS + 0.15)
 
@@ -122,7 +122,7 @@ def _check_room(shape: VocoderShape, down: SeanetLayers, up: SeanetLayers, strid
             branch(up.units[0][0])[0].out_channels,
         ),
         "the widest layer": (
-            2 * shape.num_low * len(_COMPANDING_SCALES) + NUM_BANDS * len(LEVEL_SCALES),
+            2 * shape.num_low * len(_COMPANDING_SCALES) + NUM_BANDS * len(_LEVEL_SCALES),
             down.strided[-1].out_channels,
         ),
     }
@@ -187,7 +187,7 @@ def _start_encoder_tail(layers: SeanetLayers, stride: int, shape: VocoderShape, 
     companding = elu_fits.fit_odd(
         compand, points, _ENCODER_SHARPNESS, -_COMPANDING_SCALES, torch.zeros_like(_COMPANDING_SCALES)
     )
-    levels = elu_fits.fit(scaled_level, points, _mean_sizes(points), -LEVEL_SCALES)
+    levels = elu_fits.fit(scaled_level, points, _mean_sizes(points), -_LEVEL_SCALES)
     num_companding, num_level = len(companding.scales), len(levels.scales)
     num_first = num_halves * num_companding
     strided = layers.strided[-1]
