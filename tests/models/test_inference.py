@@ -6,18 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from near_ties import num_ties
 from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec, random_wav
 from torch import Tensor
 
 from encodec_lab.data.carried_audio import carried_recording
 from encodec_lab.models import inference
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
-from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.inference import InferenceCodec
 from encodec_lab.models.packed_networks import packed_networks
 from encodec_lab.models.regrouping import sizes
 
-TIE = 1e-5
 SHORT_SEGMENTS = dataclasses.replace(SMALL_48KHZ, segment_s=0.1, segment_overlap=0.1)
 CONFIGS = {
     "causal": SMALL_24KHZ,
@@ -29,23 +28,6 @@ CONFIGS = {
     "dilated": dataclasses.replace(SMALL_24KHZ, num_residual_units=3),
     "other_strides": dataclasses.replace(SMALL_24KHZ, strides=(3, 1, 5, 20), num_filters=3, kernel_size=5),
 }
-
-
-def num_ties(model: EncodecModel, wav: Tensor, codes: Tensor, expected: Tensor) -> int:
-    """In how many frames [B, K, L] of a codec without segments codes differ; fails unless each begins with a tie."""
-    vectors = model.encoder(wav).transpose(1, 2)
-    differing = (codes != expected).any(dim=1).nonzero().tolist()
-    for item, frame in differing:
-        residual = vectors[item, frame]
-        for codebook, ours, theirs in zip(
-            model.quantizer.codebooks, codes[item, :, frame], expected[item, :, frame], strict=False
-        ):
-            if ours != theirs:
-                distances = (codebook.embed[[ours, theirs]] - residual).square().sum(1)
-                assert (distances[0] - distances[1]).abs() < TIE, f"frame {frame} is no tie"
-                break
-            residual = residual - codebook.embed[theirs]
-    return len(differing)
 
 
 @torch.no_grad()

@@ -5,15 +5,17 @@ import time
 
 import pytest
 import torch
+from near_ties import num_ties
 from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec, random_wav
 from torch import Tensor
 
+from encodec_lab.data.carried_audio import carried_recording
 from encodec_lab.models.config import ENCODEC_24KHZ
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.registry import load_model
 
 HOP = 320
 WAITING = 7  # frames that wait for each other at the start: the taps of the last convolution
-TIE = 1e-5
 
 # A sample, a frame, within and around frames, some at once, all.
 CHUNK_SIZES = [1, 100, 320, 321, 1000, 2240, 100_000]
@@ -40,26 +42,6 @@ def stream(coder, x: Tensor, sizes: int | list[int]) -> Tensor:
     return torch.cat([*pieces, coder.flush()], dim=-1)
 
 
-@torch.no_grad()
-def num_ties(model: EncodecModel, wav: Tensor, codes: Tensor) -> int:
-    """How many frames of `codes` differ from the offline ones; fails unless each begins with a tie."""
-    expected = model.encode(wav)[0].codes
-    assert codes.shape == expected.shape
-    vectors = model.encoder(wav).transpose(1, 2)  # [B, L, D]
-    differing = (codes != expected).any(dim=1).nonzero().tolist()
-    for item, frame in differing:
-        residual = vectors[item, frame]
-        for codebook, ours, theirs in zip(
-            model.quantizer.codebooks, codes[item, :, frame], expected[item, :, frame], strict=False
-        ):
-            if ours != theirs:
-                distances = (codebook.embed[[ours, theirs]] - residual).square().sum(1)
-                assert (distances[0] - distances[1]).abs() < TIE, f"frame {frame} is no tie"
-                break
-            residual = residual - codebook.embed[theirs]
-    return len(differing)
-
-
 @pytest.fixture(scope="module")
 def model() -> EncodecModel:
     return random_codec(SMALL_24KHZ)
@@ -73,7 +55,7 @@ def test_equals_offline_for_every_length_and_chunking(model, num_samples):
     decoded = model.decode(frames)
     sizes = [size for size in CHUNK_SIZES if num_samples < 50 * size]
     for size in [*sizes, random_lengths(num_samples, 0), random_lengths(num_samples, 1)]:
-        assert num_ties(model, wav, stream(model.streaming_encoder(), wav, size)) == 0
+        assert num_ties(model, wav, stream(model.streaming_encoder(), wav, size), frames[0].codes) == 0
         torch.testing.assert_close(
             stream(model.streaming_decoder(), frames[0].codes, 1), decoded, atol=1e-5, rtol=0
         )
@@ -94,7 +76,7 @@ def test_other_architectures(strides):
     for num_samples in (1, 5, 6, 20, 21, 300):
         wav = random_wav(2, num_samples)[None]
         codes = stream(model.streaming_encoder(), wav, 4)
-        assert num_ties(model, wav, codes) == 0
+        assert num_ties(model, wav, codes, model.encode(wav)[0].codes) == 0
         expected = model.decode([(codes, None)])
         torch.testing.assert_close(stream(model.streaming_decoder(), codes, 3), expected, atol=1e-5, rtol=0)
 
@@ -136,7 +118,8 @@ def test_streams_do_not_disturb_each_other(model):
         ours.append(encoders[0].push(piece))
         theirs.append(encoders[1].push(-piece))
     for encoder, pieces, sign in zip(encoders, (ours, theirs), (1, -1), strict=True):
-        assert num_ties(model, sign * wav, torch.cat([*pieces, encoder.flush()], dim=-1)) == 0
+        codes = torch.cat([*pieces, encoder.flush()], dim=-1)
+        assert num_ties(model, sign * wav, codes, model.encode(sign * wav)[0].codes) == 0
 
 
 def test_no_gradients_and_any_gradient_mode(model):
@@ -214,7 +197,20 @@ def test_the_published_architecture_frame_by_frame_in_real_time():
         encoding_s.append(times[1] - times[0])
         decoding_s.append(times[2] - times[1])
     all_codes = torch.cat([*codes, encoder.flush()], dim=-1)
-    assert num_ties(model, wav, all_codes) <= 1
+    assert num_ties(model, wav, all_codes, model.encode(wav)[0].codes) <= 1
     expected = model.decode([(all_codes, None)])
     torch.testing.assert_close(torch.cat([*samples, decoder.flush()], dim=-1), expected, atol=1e-5, rtol=0)
     assert min(encoding_s[WAITING:]) < HOP / 24_000 > min(decoding_s[WAITING:])
+
+
+@torch.no_grad()
+def test_the_bundled_codec_streams() -> None:
+    """Its encoder multiplies by hundreds, and rounding with it."""
+    model = load_model("lab_24khz")
+    model.set_target_bandwidth(12.0)
+    wav = carried_recording(model.sample_rate, model.channels, 3.0)[None]
+    expected = model.encode(wav)[0]
+    codes = stream(model.streaming_encoder(), wav, 5000)
+    assert num_ties(model, wav, codes, expected.codes) <= 1
+    decoded = stream(model.streaming_decoder(), expected.codes, 3)
+    torch.testing.assert_close(decoded, model.decode([expected]), atol=1e-5, rtol=0)

@@ -51,20 +51,7 @@ def run_ray_jobs(
         )
     except ImportError as error:
         raise ValueError("workers on Ray need ray; pip install 'encodec-lab[ray]'") from error
-    if address is None:
-        # "local", or a cluster that runs here, or the variable RAY_ADDRESS, would be taken.
-        ray.init(
-            "local",
-            num_cpus=num_workers,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    else:
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            raise ValueError(f"no Ray cluster at {address}: {error}") from error
+    _connect(ray, address, num_workers)
     try:
         task: Any = ray.remote(num_cpus=1, num_gpus=gpus_per_job, max_retries=2)(_results)
         shared_once = ray.put(shared)
@@ -85,6 +72,23 @@ def run_ray_jobs(
                 raise RuntimeError(f"a Ray worker failed:\n{error}") from error
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None, num_workers: int) -> None:
+    if address is None:
+        # "local", or a cluster that runs here, or the variable RAY_ADDRESS, would be taken.
+        ray.init(
+            "local",
+            num_cpus=num_workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except ConnectionError as error:
+            raise ValueError(f"no Ray cluster at {address}: {error}") from error
 
 
 def _results(work: Callable[[Shared, Job], Iterable[Result]], shared: Shared, job: Job) -> list[Result]:
