@@ -30,7 +30,7 @@ class StreamReader:
         device: where the model that the stream names is to run, unless `load` gives it.
         model: the codec to use instead; it must be the one that made the stream, and runs where it is.
         salvage: replace records that cannot be read by silence, instead of raising.
-        in_threads: on a CPU, run stages of the codec side by side in threads; the samples are the same.
+        num_threads: for the codec on a CPU to work in; the samples are the same.
         load: gives the model of a name out of a stream when `model` is None, on the device where it is to run; the
             second argument is for its error.
 
@@ -54,9 +54,9 @@ class StreamReader:
         model: EncodecModel | None = None,
         salvage: bool = False,
         load: Callable[[str, str], EncodecModel] | None = None,
-        in_threads: bool = False,
+        num_threads: int = 1,
     ) -> None:
-        self._in_threads = in_threads
+        self._num_threads = num_threads
         self._bytes = ByteSource(file)
         self._salvage = salvage
         self.source = v1_layout.SourceAudio()
@@ -168,7 +168,7 @@ class StreamReader:
     def _decoded(self, frames: Iterable[EncodedFrame]) -> Iterator[Tensor]:
         if self.model.device.type != "cpu":
             return decode_frames(self.model, frames)
-        codec = InferenceCodec(self.model, self._in_threads)
+        codec = InferenceCodec(self.model, self._num_threads)
         return (piece[0] for piece in codec.decode_pieces(frames, prompt=True))
 
     def _placed(self, frame: EncodedFrame) -> EncodedFrame:

@@ -39,7 +39,7 @@ def write_blocks(
     source: SourceAudio | None = None,
     source_samples: int = 0,
     record_s: float = DEFAULT_RECORD_S,
-    in_threads: bool = False,
+    num_threads: int = 1,
 ) -> None:
     """Compress a recording that comes in blocks, in constant memory but for the codes of version 0.
 
@@ -52,7 +52,7 @@ def write_blocks(
         source: what the recording was converted from; version 1 keeps it.
         source_samples: its length in samples per channel, 0 if unknown.
         record_s: length of version 1's records in seconds.
-        in_threads: on a CPU, run stages of the codec side by side in threads; the stream is the same.
+        num_threads: for the codec on a CPU to work in; the stream is the same.
 
     Raises:
         ValueError: as `compress`.
@@ -60,7 +60,7 @@ def write_blocks(
     check_format(format)
     count = _Counted(blocks)
     is_v0 = (format or default_format(model)) == "v0"
-    frames = encode_recording(model, count, in_threads, exact=is_v0)
+    frames = encode_recording(model, count, num_threads, exact=is_v0)
     if is_v0:
         lm = float_lm(model) if use_lm else None
         whole = _joined(frames) if model.segment_length is None else list(frames)
@@ -83,7 +83,7 @@ def check_format(format: str | None) -> None:
 
 @torch.no_grad()
 def encode_recording(
-    model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool = False, exact: bool = False
+    model: EncodecModel, blocks: Iterable[Tensor], num_threads: int = 1, exact: bool = False
 ) -> Iterator[EncodedFrame]:
     """The frames [1, K, L] that a stream holds of a recording, whose blocks are as `write_blocks` takes them.
 
@@ -92,7 +92,7 @@ def encode_recording(
     a code may then differ where two entries are equally near but for rounding.
     """
     if model.device.type == "cpu" and not exact:
-        yield from _quickly_encoded(model, blocks, in_threads)
+        yield from _quickly_encoded(model, blocks, num_threads)
         return
     iterator = iter(blocks)
     first: list[Tensor] = []
@@ -104,16 +104,16 @@ def encode_recording(
         first.append(block)
     rest = itertools.chain(first, iterator)
     if model.device.type == "cpu" and model.segment_length is None:
-        yield from _quickly_encoded(model, rest, in_threads)
+        yield from _quickly_encoded(model, rest, num_threads)
     else:
         yield from encode_blocks(model, rest)
 
 
 def _quickly_encoded(
-    model: EncodecModel, blocks: Iterable[Tensor], in_threads: bool
+    model: EncodecModel, blocks: Iterable[Tensor], num_threads: int
 ) -> Iterator[EncodedFrame]:
     pieces = (block.unsqueeze(0) for block in checked_blocks(model, blocks))
-    return InferenceCodec(model, in_threads).encode_pieces(pieces)
+    return InferenceCodec(model, num_threads).encode_pieces(pieces)
 
 
 def _joined(frames: Iterable[EncodedFrame]) -> list[EncodedFrame]:

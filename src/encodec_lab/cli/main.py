@@ -46,9 +46,10 @@ def _run_all(arguments: Arguments, stdin: StandardInput, jobs: list[Job]) -> int
 
     from encodec_lab.cli.transcode import Transcoder
 
-    torch.set_num_threads(1)  # what is done side by side is files, and stages of the work on one
+    torch.set_num_threads(1)  # what is done side by side is files, and pieces of one
     on_cpu = arguments.device == "cpu"
-    transcoder = Transcoder(arguments, stdin, in_threads=on_cpu and arguments.jobs > len(jobs))
+    threads_per_file = max(1, arguments.jobs // len(jobs)) if on_cpu else 1
+    transcoder = Transcoder(arguments, stdin, threads_per_file)
     with ProgressBar(len(jobs)) as progress:
 
         def work(job: Job, show: ShowProgress) -> int:

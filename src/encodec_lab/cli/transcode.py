@@ -42,12 +42,12 @@ class Transcoder:
     Args:
         arguments: what was asked for.
         stdin: where the path `-` is read from.
-        in_threads: do the work on one file by several threads.
+        num_threads: to do the work on one file in, on a CPU.
     """
 
-    def __init__(self, arguments: Arguments, stdin: StandardInput, in_threads: bool = False) -> None:
+    def __init__(self, arguments: Arguments, stdin: StandardInput, num_threads: int = 1) -> None:
         self._arguments = arguments
-        self._in_threads = in_threads
+        self._num_threads = num_threads
         self._stdin = stdin
         self._models = ModelChoice(arguments)
 
@@ -84,20 +84,20 @@ class Transcoder:
             format=self._arguments.format or ("v1" if streams else None),
             source=SourceAudio(blocks.info.sample_rate_hz, blocks.info.channels),
             source_samples=blocks.info.num_samples,
-            in_threads=self._in_threads,
+            num_threads=self._num_threads,
         )
 
     def _decompress(self, job: Job, file: ReadableBytes, size: int | None, show: ShowProgress) -> None:
         label = "standard input" if job.source == STANDARD_STREAM else str(job.source)
         try:
             if job.action is Action.ROUND_TRIP:
-                reader = StreamReader(file, model=self._models.encoder(), in_threads=self._in_threads)
+                reader = StreamReader(file, model=self._models.encoder(), num_threads=self._num_threads)
             else:
                 reader = StreamReader(
                     file,
                     salvage=self._arguments.salvage,
                     load=self._models.decoder,
-                    in_threads=self._in_threads,
+                    num_threads=self._num_threads,
                 )
             sample_rate_hz = reader.model.sample_rate
             pieces = _shown(reader, size, show)

@@ -30,7 +30,7 @@ class Timing:
         codec: its name.
         direction: "encode" or "decode".
         duration_s: of the recording.
-        num_threads: torch's for the reference and for ours; with two, ours runs its stages side by side on one each.
+        num_threads: torch's for the reference; of one torch thread each for ours.
         seconds: ours, the median.
         reference_seconds: the reference's, the median; NaN without it.
         ratio: the median of the pairs' ratios; NaN without the reference.
@@ -88,7 +88,7 @@ def compare_inference(
         peak: what `measure_peak` gave.
     """
     duration_s = wav.shape[-1] / model.sample_rate
-    ours = InferenceCodec(model, in_threads=num_threads > 1)
+    ours = InferenceCodec(model, num_threads)
     encoding, decoding = _Pair(), _Pair()
     warm_ups = 1 if num_pairs > 1 else 0
     before = torch.get_num_threads()

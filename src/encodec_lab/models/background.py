@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ class _End:
     error: BaseException | None
 
 
-def in_background(items: Generator[Item, None, None]) -> Iterator[Item]:
+def in_background(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
     """The items of a generator, which runs in a thread of its own from the first one asked for until its end.
 
     What it raises is raised here. It is closed, in its thread, when this iterator is: no thread outlives it. The items

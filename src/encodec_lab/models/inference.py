@@ -6,12 +6,13 @@
 
 Networks have their weights laid out once and take a recording in pieces of about a second, whose activations stay in
 the processor's cache; the pieces' lengths hang on nothing but the codec, so that a recording gives the same codes
-however it comes. An LSTM waits for several pieces, or takes several segments side by side, since each step of it reads
-all its weights. Sums are grouped otherwise than in the model's own `encode`, so that a code may differ where two
-entries are equally near but for rounding, and then the codes of that frame in the codebooks after it.
+however it comes, and on any number of threads. An LSTM waits for several pieces, or takes several segments side by
+side, since each step of it reads all its weights. Sums are grouped otherwise than in the model's own `encode`, so that
+a code may differ where two entries are equally near but for rounding, and then the codes of that frame in the codebooks
+after it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch import Tensor
 from encodec_lab.models import segments
 from encodec_lab.models.background import in_background
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.ordered_workers import Turn, mapped
 from encodec_lab.models.packed_networks import PackedNetworks, packed_networks
 from encodec_lab.models.regrouping import Pieces, batches, joined, pieces_of, sizes, time_major
 from encodec_lab.models.streaming import can_stream
@@ -37,13 +39,13 @@ class InferenceCodec:
 
     Args:
         model: on a CPU; what it is called, its bandwidth and its quantiser are used as they are at each call.
-        in_threads: run stages of the networks side by side in threads, on successive pieces. The results are the same.
+        num_threads: to work in side by side, on successive pieces; with one, in the caller's. The results are the same.
     """
 
-    def __init__(self, model: EncodecModel, in_threads: bool = False) -> None:
+    def __init__(self, model: EncodecModel, num_threads: int = 1) -> None:
         self.model = model
         self._networks: PackedNetworks = packed_networks(model)
-        self._in_threads = in_threads
+        self._num_threads = num_threads
 
     @torch.no_grad()
     def encode(self, wav: Tensor) -> list[EncodedFrame]:
@@ -73,9 +75,8 @@ class InferenceCodec:
             yield from self._encode_segments(cut, num_codebooks)
         elif can_stream(self.model.config):
             even = pieces_of(pieces, sizes(self.model.hop_length * self._piece_frames, False), axis=2)
-            stages = self._chained(time_major(even), self._networks.encoder)
-            latents = self._chained(joined(stages, _LSTM_FRAMES), self._networks.encoder_end)
-            for latent in latents:
+            features = self._streamed_by_layers(time_major(even), self._networks.encoder)
+            for latent in _streamed(self._networks.encoder_end, joined(features, _LSTM_FRAMES)):
                 if latent.shape[1]:
                     yield EncodedFrame(self._networks.codebooks.encode(latent, num_codebooks), None)
         else:
@@ -105,9 +106,9 @@ class InferenceCodec:
             latents = self._latents(
                 pieces_of((codes for codes, _ in frames), sizes(_LSTM_FRAMES, prompt), axis=2)
             )
-            started = self._chained(latents, self._networks.decoder_start)
+            started = self._ahead(_streamed(self._networks.decoder_start, latents))
             even = pieces_of(started, sizes(self._piece_frames, False), axis=1)
-            for wav in self._chained(even, self._networks.decoder):
+            for wav in self._streamed_by_layers(even, self._networks.decoder):
                 yield wav.transpose(1, 2)
             return
         decoded = self._decode_segments(frames, prompt)
@@ -127,14 +128,26 @@ class InferenceCodec:
         for part in codes:
             yield self.model.quantizer.decode(part).transpose(1, 2)
 
-    def _staged(self, pieces: Pieces) -> Iterator[Tensor]:
-        return in_background(pieces) if self._in_threads else pieces
+    def _ahead(self, pieces: Pieces) -> Pieces:
+        """The pieces, made in a thread of their own if there are to be several."""
+        return in_background(pieces) if self._num_threads > 1 else pieces
 
-    def _chained(self, pieces: Iterator[Tensor], sections: list[StreamingSequence]) -> Iterator[Tensor]:
-        """The pieces [B, T, C] of a stream through the sections."""
-        for section in sections:
-            pieces = self._staged(_streamed(section.fresh(), pieces))
-        return pieces
+    def _streamed_by_layers(self, pieces: Iterable[Tensor], network: StreamingSequence) -> Pieces:
+        """The pieces [B, T, C] of a stream through a network, successive ones in successive layers at a time."""
+        layers = network.fresh().layers
+
+        def pass_through(piece: tuple[Tensor, bool], turn: Turn) -> Tensor:
+            x, is_last = piece
+            for place, layer in enumerate(layers):
+                with turn.at(place):
+                    x = layer(x, is_last)
+            return x
+
+        return mapped(_ended(pieces), pass_through, self._num_threads)
+
+    def _mapped_segments(self, segments: Pieces, network: StreamingSequence) -> Pieces:
+        """The segments [B, T, C] through a network, each by itself."""
+        return mapped(segments, lambda segment, _: network.fresh()(segment, True), self._num_threads)
 
     def _encode_segments(self, parts: Iterator[Tensor], num_codebooks: int) -> Iterator[EncodedFrame]:
         """One frame for each of the segments [B, C, T]."""
@@ -146,13 +159,9 @@ class InferenceCodec:
                 scales.append(scale)
                 yield wav.transpose(1, 2)
 
-        latents: Iterator[Tensor] = normalized()
-        for section in self._networks.encoder:
-            latents = self._staged(_each(section, latents))
-        for batch in batches(latents, sizes(_LSTM_SEGMENTS, False)):
-            latent = torch.cat(batch)
-            for section in self._networks.encoder_end:
-                latent = section.fresh()(latent, True)
+        features = self._mapped_segments(normalized(), self._networks.encoder)
+        for batch in batches(features, sizes(_LSTM_SEGMENTS, False)):
+            latent = self._networks.encoder_end.fresh()(torch.cat(batch), True)
             codes = self._networks.codebooks.encode(latent, num_codebooks)
             for of_segment in torch.split(codes, batch[0].shape[0]):
                 yield EncodedFrame(of_segment, scales.pop(0))
@@ -163,18 +172,13 @@ class InferenceCodec:
         """The samples [B, C, T] of each frame."""
         scales: list[Tensor | None] = []
 
-        def started() -> Pieces:
+        def started_segments() -> Pieces:
             latents = self._latents(_noting(frames, scales))
             for batch in batches(latents, sizes(_LSTM_SEGMENTS, prompt)):
-                latent = torch.cat(batch)
-                for section in self._networks.decoder_start:
-                    latent = section.fresh()(latent, True)
-                yield from torch.split(latent, batch[0].shape[0])
+                started = self._networks.decoder_start.fresh()(torch.cat(batch), True)
+                yield from torch.split(started, batch[0].shape[0])
 
-        wavs: Iterator[Tensor] = self._staged(started())
-        for section in self._networks.decoder:
-            wavs = self._staged(_each(section, wavs))
-        for wav in wavs:
+        for wav in self._mapped_segments(self._ahead(started_segments()), self._networks.decoder):
             scale = scales.pop(0)
             yield wav.transpose(1, 2) if scale is None else wav.transpose(1, 2) * scale.view(-1, 1, 1)
 
@@ -202,17 +206,18 @@ def _noting(
         yield codes
 
 
-def _streamed(stream: StreamingSequence, pieces: Iterable[Tensor]) -> Pieces:
-    """What a stream makes of pieces [B, T, C], and at last what is left."""
+def _ended(pieces: Iterable[Tensor]) -> Generator[tuple[Tensor, bool], None, None]:
+    """The pieces [B, T, C] of a stream, and at last an empty one; with each, whether it is that one."""
     empty = None
     for piece in pieces:
         empty = piece[:, :0]
-        yield stream(piece, False)
+        yield piece, False
     if empty is not None:
-        yield stream(empty, True)
+        yield empty, True
 
 
-def _each(section: StreamingSequence, segments: Iterable[Tensor]) -> Pieces:
-    """What a section makes of segments [B, T, C], each alone."""
-    for segment in segments:
-        yield section.fresh()(segment, True)
+def _streamed(network: StreamingSequence, pieces: Iterable[Tensor]) -> Pieces:
+    """What a network makes of the pieces [B, T, C] of a stream, and at last what is left."""
+    stream = network.fresh()
+    for piece, is_last in _ended(pieces):
+        yield stream(piece, is_last)

@@ -14,20 +14,20 @@ from encodec_lab.quantization.packed_codebooks import PackedCodebooks
 
 @dataclass(frozen=True)
 class PackedNetworks:
-    """Both networks in sections that run one after the other, maybe side by side on successive pieces.
+    """Both networks, divided at their LSTMs; without an LSTM the parts with it have no layers.
 
     Attributes:
-        encoder: sections up to the LSTM, at the waveform's end of the network.
-        encoder_end: the LSTM, and then what gives the latent; without an LSTM none of these.
-        decoder_start: what comes before the LSTM and the LSTM, in one section; without an LSTM none.
-        decoder: sections after the LSTM.
+        encoder: up to the LSTM, at the waveform's end of the network.
+        encoder_end: the LSTM, and what gives the latent.
+        decoder_start: what takes the latent, and the LSTM.
+        decoder: after the LSTM.
         codebooks: what searches for codes.
     """
 
-    encoder: list[StreamingSequence]
-    encoder_end: list[StreamingSequence]
-    decoder_start: list[StreamingSequence]
-    decoder: list[StreamingSequence]
+    encoder: StreamingSequence
+    encoder_end: StreamingSequence
+    decoder_start: StreamingSequence
+    decoder: StreamingSequence
     codebooks: PackedCodebooks
 
 
@@ -57,27 +57,17 @@ def packed_networks(model: EncodecModel) -> PackedNetworks:
 def _pack(model: EncodecModel) -> PackedNetworks:
     encoder = StreamingSequence(model.encoder.model).layers
     decoder = StreamingSequence(model.decoder.model).layers
-    lstm, encoder_rest = _lstm_place(encoder, len(encoder))
-    _, decoder_rest = _lstm_place(decoder, 0)
-    encoder_end = [part for part in (encoder[lstm:encoder_rest], encoder[encoder_rest:]) if part]
+    encoder_lstm, decoder_lstm = _lstm_place(encoder, len(encoder)), _lstm_place(decoder, -1)
     return PackedNetworks(
-        encoder=_halves(encoder[:lstm]),
-        encoder_end=[StreamingSequence.of(part) for part in encoder_end],
-        decoder_start=[StreamingSequence.of(decoder[:decoder_rest])] if decoder_rest else [],
-        decoder=_halves(decoder[decoder_rest:]),
+        encoder=StreamingSequence.of(encoder[:encoder_lstm]),
+        encoder_end=StreamingSequence.of(encoder[encoder_lstm:]),
+        decoder_start=StreamingSequence.of(decoder[: decoder_lstm + 1]),
+        decoder=StreamingSequence.of(decoder[decoder_lstm + 1 :]),
         codebooks=PackedCodebooks(model.quantizer.codebooks),
     )
 
 
-def _lstm_place(layers: list[StreamingLayer], without: int) -> tuple[int, int]:
-    """Where the LSTM is, and where the layers after it begin; `without` twice if there is none."""
-    for place, layer in enumerate(layers):
-        if isinstance(layer, StreamingSkipLSTM):
-            return place, place + 1
-    return without, without
-
-
-def _halves(layers: list[StreamingLayer]) -> list[StreamingSequence]:
-    """Two sections of about the same work: every block of SEANet has about as much as the next."""
-    middle = (len(layers) + 1) // 2
-    return [StreamingSequence.of(layers[:middle]), StreamingSequence.of(layers[middle:])]
+def _lstm_place(layers: list[StreamingLayer], without: int) -> int:
+    """Where the LSTM is; `without` if there is none."""
+    places = (place for place, layer in enumerate(layers) if isinstance(layer, StreamingSkipLSTM))
+    return next(places, without)
