@@ -14,7 +14,7 @@ from encodec_lab.data.carried_audio import carried_recording
 from encodec_lab.models import inference
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from encodec_lab.models.inference import InferenceCodec
-from encodec_lab.models.packed_networks import packed_networks
+from encodec_lab.models.packed_networks import packed_decoder, packed_encoder
 from encodec_lab.models.regrouping import sizes
 
 SHORT_SEGMENTS = dataclasses.replace(SMALL_48KHZ, segment_s=0.1, segment_overlap=0.1)
@@ -143,7 +143,8 @@ def test_weights_are_those_of_the_model_now():
     model = random_codec(SMALL_24KHZ)
     wav = random_wav(1, 3_000)[None]
     before = InferenceCodec(model)
-    assert packed_networks(model) is packed_networks(model)
+    assert packed_encoder(model) is packed_encoder(model)
+    assert packed_decoder(model) is packed_decoder(model)
     for change in (
         lambda: model.encoder.model[0].conv.conv.weight_g.mul_(3.0),
         lambda: model.quantizer.codebooks[0].embed.mul_(-1.0),

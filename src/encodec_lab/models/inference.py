@@ -21,7 +21,12 @@ from encodec_lab.models import segments
 from encodec_lab.models.background import in_background
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.ordered_workers import Turn, mapped
-from encodec_lab.models.packed_networks import PackedNetworks, packed_networks
+from encodec_lab.models.packed_networks import (
+    PackedDecoder,
+    PackedEncoder,
+    packed_decoder,
+    packed_encoder,
+)
 from encodec_lab.models.regrouping import Pieces, batches, joined, pieces_of, sizes, time_major
 from encodec_lab.models.streaming import can_stream
 from encodec_lab.modules.streaming import StreamingSequence
@@ -31,11 +36,11 @@ from encodec_lab.types import EncodedFrame
 _PIECE_SAMPLES = 24_000
 # The more frames at a time, the less its lanes spend on guessing their states.
 _LSTM_FRAMES = 2400
-_LSTM_SEGMENTS = 16
+_LSTM_SEGMENTS = 8
 
 
 class InferenceCodec:
-    """A codec with the weights that it has now, in constant memory; makes no gradients.
+    """A codec with the weights that it has when a recording begins, in constant memory; makes no gradients.
 
     Args:
         model: on a CPU; what it is called, its bandwidth and its quantiser are used as they are at each call.
@@ -44,7 +49,6 @@ class InferenceCodec:
 
     def __init__(self, model: EncodecModel, num_threads: int = 1) -> None:
         self.model = model
-        self._networks: PackedNetworks = packed_networks(model)
         self._num_threads = num_threads
 
     @torch.no_grad()
@@ -70,17 +74,18 @@ class InferenceCodec:
         are taken as they are: see `checked_blocks`.
         """
         num_codebooks = self.model.num_codebooks_for(self.model.bandwidth)
+        encoder = packed_encoder(self.model)
         if self.model.segment_length is not None and self.model.segment_stride is not None:
             cut = segments.cut_blocks(pieces, self.model.segment_length, self.model.segment_stride)
-            yield from self._encode_segments(cut, num_codebooks)
+            yield from self._encode_segments(cut, encoder, num_codebooks)
         elif can_stream(self.model.config):
             even = pieces_of(pieces, sizes(self.model.hop_length * self._piece_frames, False), axis=2)
-            features = self._streamed_by_layers(time_major(even), self._networks.encoder)
-            for latent in _streamed(self._networks.encoder_end, joined(features, _LSTM_FRAMES)):
+            features = self._streamed_by_layers(time_major(even), encoder.before_lstm)
+            for latent in _streamed(encoder.lstm_on, joined(features, _LSTM_FRAMES)):
                 if latent.shape[1]:
-                    yield EncodedFrame(self._networks.codebooks.encode(latent, num_codebooks), None)
+                    yield EncodedFrame(encoder.codebooks.encode(latent, num_codebooks), None)
         else:
-            yield from self._encode_segments(iter([torch.cat(list(pieces), dim=-1)]), num_codebooks)
+            yield from self._encode_segments(iter([torch.cat(list(pieces), dim=-1)]), encoder, num_codebooks)
 
     @torch.no_grad()
     def decode_pieces(
@@ -102,16 +107,17 @@ class InferenceCodec:
         self, frames: Iterator[EncodedFrame | tuple[Tensor, Tensor | None]], prompt: bool
     ) -> Iterator[Tensor]:
         stride = self.model.segment_stride
+        decoder = packed_decoder(self.model)
         if stride is None and can_stream(self.model.config):
             latents = self._latents(
                 pieces_of((codes for codes, _ in frames), sizes(_LSTM_FRAMES, prompt), axis=2)
             )
-            started = self._ahead(_streamed(self._networks.decoder_start, latents))
+            started = self._ahead(_streamed(decoder.to_lstm, latents))
             even = pieces_of(started, sizes(self._piece_frames, False), axis=1)
-            for wav in self._streamed_by_layers(even, self._networks.decoder):
+            for wav in self._streamed_by_layers(even, decoder.after_lstm):
                 yield wav.transpose(1, 2)
             return
-        decoded = self._decode_segments(frames, prompt)
+        decoded = self._decode_segments(frames, decoder, prompt)
         if stride is None:
             yield from decoded
             return
@@ -149,7 +155,9 @@ class InferenceCodec:
         """The segments [B, T, C] through a network, each by itself."""
         return mapped(segments, lambda segment, _: network.fresh()(segment, True), self._num_threads)
 
-    def _encode_segments(self, parts: Iterator[Tensor], num_codebooks: int) -> Iterator[EncodedFrame]:
+    def _encode_segments(
+        self, parts: Iterator[Tensor], encoder: PackedEncoder, num_codebooks: int
+    ) -> Iterator[EncodedFrame]:
         """One frame for each of the segments [B, C, T]."""
         scales: list[Tensor | None] = []  # of the segments on their way, in order
 
@@ -159,15 +167,18 @@ class InferenceCodec:
                 scales.append(scale)
                 yield wav.transpose(1, 2)
 
-        features = self._mapped_segments(normalized(), self._networks.encoder)
+        features = self._mapped_segments(normalized(), encoder.before_lstm)
         for batch in batches(features, sizes(_LSTM_SEGMENTS, False)):
-            latent = self._networks.encoder_end.fresh()(torch.cat(batch), True)
-            codes = self._networks.codebooks.encode(latent, num_codebooks)
+            latent = encoder.lstm_on.fresh()(torch.cat(batch), True)
+            codes = encoder.codebooks.encode(latent, num_codebooks)
             for of_segment in torch.split(codes, batch[0].shape[0]):
                 yield EncodedFrame(of_segment, scales.pop(0))
 
     def _decode_segments(
-        self, frames: Iterable[EncodedFrame | tuple[Tensor, Tensor | None]], prompt: bool
+        self,
+        frames: Iterable[EncodedFrame | tuple[Tensor, Tensor | None]],
+        decoder: PackedDecoder,
+        prompt: bool,
     ) -> Iterator[Tensor]:
         """The samples [B, C, T] of each frame."""
         scales: list[Tensor | None] = []
@@ -175,10 +186,10 @@ class InferenceCodec:
         def started_segments() -> Pieces:
             latents = self._latents(_noting(frames, scales))
             for batch in batches(latents, sizes(_LSTM_SEGMENTS, prompt)):
-                started = self._networks.decoder_start.fresh()(torch.cat(batch), True)
+                started = decoder.to_lstm.fresh()(torch.cat(batch), True)
                 yield from torch.split(started, batch[0].shape[0])
 
-        for wav in self._mapped_segments(self._ahead(started_segments()), self._networks.decoder):
+        for wav in self._mapped_segments(self._ahead(started_segments()), decoder.after_lstm):
             scale = scales.pop(0)
             yield wav.transpose(1, 2) if scale is None else wav.transpose(1, 2) * scale.view(-1, 1, 1)
 
