@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -100,7 +100,14 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "paths", metavar="PATH", type=Path, nargs="+", help="input, and output if not inferred from the input"
     )
-    add = parser.add_argument
+    _add_reference_options(parser.add_argument)
+    _add_further_options(parser.add_argument)
+    parser.add_argument("--version", action="version", version=f"encodec-lab {_version()}")
+    return parser
+
+
+def _add_reference_options(add: Callable[..., argparse.Action]) -> None:
+    """Those of the reference's command."""
     add(
         "-b",
         "--bandwidth",
@@ -125,6 +132,10 @@ def _build_parser() -> argparse.ArgumentParser:
         default=DEFAULT_SUFFIX,
         help="what a decompressed file's name gets after the stem, unless OUTPUT is given (default: %(default)s)",
     )
+
+
+def _add_further_options(add: Callable[..., argparse.Action]) -> None:
+    """Those that are ours."""
     add(
         "--output-dir",
         metavar="DIR",
@@ -154,7 +165,7 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="N",
         type=_count,
         default=_num_cores(),
-        help="how many files, or parts of the work on one, to do side by side; the results are the same for any"
+        help="how many files, or pieces of one, to work on side by side; the results are the same for any"
         " (default: the processor's cores, here %(default)s)",
     )
     add("--salvage", action="store_true", help="decode a damaged v1 file, with silence for what is lost")
@@ -165,8 +176,6 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     add("--info", action="store_true", help="print what compressed files hold and whether they are intact")
     add("--json", action="store_true", help="with --info: one JSON object a line")
-    add("--version", action="version", version=f"encodec-lab {_version()}")
-    return parser
 
 
 def _count(text: str) -> int:

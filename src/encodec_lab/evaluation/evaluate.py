@@ -105,13 +105,44 @@ def evaluate(
     if not contenders or not paths:
         raise ValueError(f"there is no {'file' if contenders else 'system'} to evaluate")
     store = store or RowStore(None)
-    files, failures = list(dict.fromkeys(Path(path) for path in paths)), []
-    planned: list[_FileJob] = []
+    files = list(dict.fromkeys(Path(path) for path in paths))
+    planned, failures = _plan(files, contenders, metrics, store)
+    failed, num_new = _carry_out(planned, (contenders, metrics), store, num_workers, on_progress)
+    failures += failed
+    wanted = [metric.name for metric in metrics]
+    rows = [
+        _as_asked(store[trial.key], job.path, contenders[trial.contender], wanted)
+        for job in planned
+        for trial in job.trials
+        if not store.missing(trial.key, wanted)
+    ]
+    if not rows:
+        first = failures[0]
+        raise ValueError(f"none of {len(files)} files could be evaluated; {first.file}: {first.reason}")
+    return Evaluation(rows, failures, num_new)
+
+
+def _plan(
+    files: Sequence[Path], contenders: Sequence[Contender], metrics: Sequence[ScoredMetric], store: RowStore
+) -> tuple[list[_FileJob], list[Failure]]:
+    """All trials of each file, those that the store has left without metrics; and files that cannot be read."""
+    planned, failures = [], []
     for path in files:
         try:
             planned.append(_FileJob(path, tuple(_trials(path, contenders, metrics, store))))
         except OSError as error:
             failures.append(Failure(str(path), "", f"{error.strerror or error}"))
+    return planned, failures
+
+
+def _carry_out(
+    planned: Sequence[_FileJob],
+    setting: _Setting,
+    store: RowStore,
+    num_workers: int,
+    on_progress: OnProgress | None,
+) -> tuple[list[Failure], int]:
+    """Add to the store what it lacks; what failed, and how many rows have come."""
     jobs = [
         _FileJob(job.path, todo)
         for job in planned
@@ -119,8 +150,8 @@ def evaluate(
     ]
     num_all = sum(len(job.trials) for job in planned)
     num_left = Counter({str(job.path): len(job.trials) for job in jobs})
+    failures: list[Failure] = []
     num_new = 0
-    setting: _Setting = (contenders, metrics)
     with closing(run_jobs(_evaluate_file, setting, jobs, min(num_workers, len(jobs)))) as results:
         for result in results:
             if isinstance(result, LostJob):
@@ -136,17 +167,7 @@ def evaluate(
                 num_new += 1
             if on_progress is not None:
                 on_progress(num_all - num_left.total(), num_all, file)
-    wanted = [metric.name for metric in metrics]
-    rows = [
-        _as_asked(store[trial.key], job.path, contenders[trial.contender], wanted)
-        for job in planned
-        for trial in job.trials
-        if not store.missing(trial.key, wanted)
-    ]
-    if not rows:
-        first = failures[0]
-        raise ValueError(f"none of {len(files)} files could be evaluated; {first.file}: {first.reason}")
-    return Evaluation(rows, failures, num_new)
+    return failures, num_new
 
 
 def evaluate_codec(
