@@ -16,9 +16,9 @@ from encodec_lab.training import code_cache
 from encodec_lab.training.code_cache import (
     cached_file,
     codes_folder,
-    encode_recording,
     extract_missing,
     read_codes,
+    recording_codes,
 )
 
 
@@ -61,7 +61,7 @@ def test_segments_are_joined(tmp_path):
         frames = codec.encode(read_converted(tmp_path / "a.wav", 48_000, 2)[None])
     assert len(frames) == 3
     expected = torch.cat([frame.codes[0] for frame in frames], dim=-1).numpy()
-    np.testing.assert_array_equal(encode_recording(codec, tmp_path / "a.wav"), expected)
+    np.testing.assert_array_equal(recording_codes(codec, tmp_path / "a.wav"), expected)
 
 
 def test_each_recording_is_extracted_once(codec, recordings, tmp_path):
@@ -119,7 +119,7 @@ def test_a_bad_recording_is_named(codec, recordings, tmp_path):
 def test_workers_extract_the_same(codec, recordings, tmp_path):
     _, folder = extract(recordings, codec, tmp_path, num_workers=2)
     for path in recordings:
-        np.testing.assert_array_equal(read_codes(folder, path), encode_recording(codec, path))
+        np.testing.assert_array_equal(read_codes(folder, path), recording_codes(codec, path))
 
 
 def test_recordings_in_shards(codec, recordings, tmp_path):

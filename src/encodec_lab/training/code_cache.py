@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encodec_lab.bitstream.stream_writer import encode_recording
 from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.data.audio_blocks import AudioBlocks
 from encodec_lab.data.audio_file import AudioFileError
 from encodec_lab.data.file_part import FilePart, is_url
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import module_identity
-from encodec_lab.models.long_audio import encode_blocks
 from encodec_lab.models.registry import load_model
 
 _BLOCK_S = 10.0
@@ -105,7 +105,7 @@ def read_codes(folder: Path, recording: Path | FilePart) -> NDArray[np.int16]:
 
 
 @torch.no_grad()
-def encode_recording(codec: EncodecModel, path: Path | FilePart) -> NDArray[np.int16]:
+def recording_codes(codec: EncodecModel, path: Path | FilePart) -> NDArray[np.int16]:
     """Codes [K, L] of a whole recording at the highest bandwidth; segments' codes one after the other.
 
     Neighbouring segments overlap slightly, and so do the frames at their borders.
@@ -115,13 +115,13 @@ def encode_recording(codec: EncodecModel, path: Path | FilePart) -> NDArray[np.i
     """
     blocks = AudioBlocks(path, codec.sample_rate, codec.channels, _BLOCK_S)
     with codec.at_bandwidth(codec.target_bandwidths[-1]):
-        codes = [frame.codes[0].to("cpu", torch.int16) for frame in encode_blocks(codec, blocks)]
+        codes = [frame.codes[0].to("cpu", torch.int16) for frame in encode_recording(codec, blocks)]
     return torch.cat(codes, dim=-1).numpy()
 
 
 def _extract(codec: EncodecModel, path: Path | FilePart, folder: Path) -> AudioFileError | None:
     try:
-        codes = encode_recording(codec, path)
+        codes = recording_codes(codec, path)
     except AudioFileError as error:
         return error
     with atomic_file(cached_file(folder, path)) as staged, staged.open("wb") as file:
