@@ -95,9 +95,7 @@ def write_shards(
         lines = [one.line for one in packed if not one.is_bad]
         (staged / INDEX_FILE).write_text("".join(lines), encoding="ascii")
         _remove_others(staged, writer.num_shards)
-    return ShardSummary(
-        writer.num_shards, len(lines), sum(json.loads(line)["duration_s"] for line in lines)
-    )
+    return ShardSummary(writer.num_shards, len(lines), sum(json.loads(line)["duration_s"] for line in lines))
 
 
 def _pack(item: Listed, name: str, writer: ShardWriter) -> str | AudioFileError:
