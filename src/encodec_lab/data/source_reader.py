@@ -114,7 +114,7 @@ class SourceReader:
         return loudest._replace(wav=functional.pad(loudest.wav, (0, num_missing))) if num_missing else loudest
 
     def _read_file(self, info: AudioInfo, factor: Fraction, rng: np.random.Generator) -> tuple[Tensor, float]:
-        """A crop [C, T] from anywhere in the file, played `factor` times faster, shorter if the file is; its start in s."""
+        """A crop [C, T] from anywhere in the file, played `factor` times faster, and its start in s."""
         rate_hz = info.sample_rate_hz
         from_hz, to_hz = rates_at_speed(info.sample_rate_hz, self._sample_rate_hz, factor)
         info = dataclasses.replace(info, sample_rate_hz=from_hz)
