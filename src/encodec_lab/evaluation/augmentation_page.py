@@ -178,7 +178,8 @@ def _words_of_speed(augmentations: CropAugmentations, crop: Crop) -> list[str]:
 def _words_of_gains(crop: Crop) -> list[str]:
     if not crop.gains_db:
         return []
-    return [f"{crop.strategy}: peak, then {', '.join(decimal(gain_db, 1) for gain_db in crop.gains_db)} dB"]
+    gains = ", ".join(decimal(gain_db, 1) for gain_db in crop.gains_db)
+    return [f"{crop.strategy}: peak of the file to 0 dB, then {gains} dB"]
 
 
 def _read_original(crops: CropDataset, origin: Origin) -> Tensor:
@@ -211,7 +212,9 @@ def _always(step: Augmentation) -> Augmentation:
 
 def _how_often(step: Any) -> str:
     probability = getattr(step, "probability", 1.0)
-    return f"probability {probability:g}" if probability > 0 else "off"
+    if probability >= 1:
+        return "always"
+    return f"probability {probability:g}" if probability > 0 else "off as configured"
 
 
 def _name(step: Augmentation) -> str:
