@@ -1,5 +1,6 @@
 """What is shown of augmentations is what was drawn and what came of it."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -137,3 +138,28 @@ def test_files_and_page(folder, tmp_path):
     assert 'id="blind"' not in page
     with pytest.raises(ValueError, match="flac or ogg, got 'wav'"):
         write_augmentation_page(tmp_path / "out", heard, RATE_HZ, "wav")
+    with pytest.raises(ValueError, match="nothing to hear"):
+        write_augmentation_page(tmp_path / "out", [], RATE_HZ, "flac")
+
+
+def test_originals_end_where_their_files_do(folder):
+    """A crop at half the speed may lie so near the end that there is less to hear at the file's own."""
+    data = crops(folder, CropAugmentations(SPEED))
+    slow = data.with_augmentations(CropAugmentations(dataclasses.replace(SPEED, probability=1.0)))
+    assert max(slow.draw(index).origins[0].start_s for index in range(40)) > 2.1
+    for seed_index in range(40):
+        data_of_one = CropDataset(
+            load_sources(folder, 0.0), RATE_HZ, RATE_HZ, 1, seed_index, None, 0, CropAugmentations(SPEED)
+        )
+        (heard,) = hear_augmentations(data_of_one, 0)
+        assert heard.originals[0].shape == heard.wav.shape == (1, RATE_HZ)
+
+
+def test_the_page_plays_in_a_browser(folder, tmp_path, browser):
+    heard = hear_augmentations(crops(folder, CropAugmentations(crop=REVERB)), 1)
+    write_augmentation_page(tmp_path / "out", heard, RATE_HZ, "flac")
+    browser.open((tmp_path / "out/report.html").as_uri())
+    browser.click("article.example:nth-of-type(2) button.play")
+    browser.wait_until("document.querySelector('article.example:nth-of-type(2)').innerText.includes('Pause')")
+    complaints, browser.complaints = browser.complaints, []
+    assert complaints == []

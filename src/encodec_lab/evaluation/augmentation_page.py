@@ -91,11 +91,13 @@ def write_augmentation_page(
         sound_format: of the files: "flac", or "ogg" (Vorbis), a quarter of it.
 
     Raises:
-        ValueError: another format.
+        ValueError: another format, or there is nothing to show.
         OSError: something cannot be written.
     """
     if sound_format not in _SUBTYPES:
         raise ValueError(f"the sounds' format must be {' or '.join(_SUBTYPES)}, got {sound_format!r}")
+    if not heard:
+        raise ValueError("there is nothing to hear: all augmentations are null, and no crops are asked for")
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "audio": f"{sample_rate_hz / 1000:g} kHz, {'mono' if heard[0].wav.shape[0] == 1 else 'stereo'}",
