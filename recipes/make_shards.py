@@ -2,7 +2,8 @@
 
 python recipes/make_shards.py data=FOLDER_OR_MANIFEST output=FOLDER [shard_mib=1024]
 
-The folder may be copied to an object store: data.train=s3://BUCKET/FOLDER/index.jsonl, with s3fs installed.
+If it is stopped, the same command goes on from there. The folder may be copied to an object store:
+data.train=s3://BUCKET/FOLDER/index.jsonl, with s3fs installed.
 """
 
 from pathlib import Path

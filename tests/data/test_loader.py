@@ -1,3 +1,6 @@
+import multiprocessing
+import os
+import signal
 from itertools import islice
 
 import pytest
@@ -134,3 +137,13 @@ def test_a_failure_reads_the_same_from_a_worker(write_nan, tmp_path, num_workers
 def test_a_negative_number_of_workers_is_refused(crops):
     with pytest.raises(ValueError, match="-1"):
         loader(crops, -1)
+
+
+def test_a_worker_that_is_killed_ends_the_run_at_once(write_noise, tmp_path):
+    """As the kernel does where memory is short: no wait for batches that nobody makes."""
+    write_noise("set/1.wav", 2.0)
+    batches = iter(loader(dataset(tmp_path / "set"), num_workers=2, num_batches=100))
+    next(batches)
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="worker"):
+        list(batches)

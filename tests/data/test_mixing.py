@@ -61,7 +61,9 @@ def amplitudes(wav):
 
 def test_strategies_and_sources_are_drawn_by_their_probabilities(sources):
     draw, rng = StrategyDraw(mixing(), sources), np.random.default_rng(0)
-    drawn = Counter((tuple(sources), reverb) for sources, reverb in (draw.draw(rng) for _ in range(20_000)))
+    drawn = Counter(
+        (tuple(sources), reverb) for _, sources, reverb in (draw.draw(rng) for _ in range(20_000))
+    )
     expected = Counter({((0,), False): 0.32, ((1,), True): 0.32 * 2 / 3, ((2,), True): 0.32 / 3})
     shares = (3 / 6, 2 / 6, 1 / 6)
     expected |= {((one, two), True): 0.24 * shares[one] * shares[two] for one in range(3) for two in range(3)}
@@ -121,7 +123,7 @@ def test_two_and_three_recordings_are_added_up():
     parts = [torch.full((1, 4), level) for level in (0.1, 0.01, 0.001)]
     gains = 10 ** (np.random.default_rng(0).uniform(-10, 6, 3) / 20)
     expected = sum(part * float(gain) for part, gain in zip(parts, gains, strict=True))
-    torch.testing.assert_close(mixing().add_up(parts, rng), expected)
+    torch.testing.assert_close(mixing().add_up(parts, rng).wav, expected)
 
 
 def test_reverb_is_left_out_where_the_strategy_says_so(sources):

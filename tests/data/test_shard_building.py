@@ -121,17 +121,23 @@ def test_validation_clips_from_shards(folder, shards):
     assert clips[1][0][1] == "shard-00000.tar/0/0"
 
 
-def test_nothing_is_left_of_a_failure(folder, tmp_path):
+def test_a_failure_leaves_no_shards_but_what_is_packed(folder, tmp_path):
     (folder / "bad.wav").touch()
     with pytest.raises(ValueError, match=r"bad\.wav"):
         write_shards(folder, tmp_path / "shards", 1 << 20, 0.0)
-    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".shards.part", "set"]
+    seen = []
     with pytest.warns(BadAudioWarning, match=r"1 of 8 .*bad\.wav"):
-        assert write_shards(folder, tmp_path / "shards", 1 << 20, 0.5).num_files == 7
+        summary = write_shards(
+            folder, tmp_path / "shards", 1 << 20, 0.5, lambda *progress: seen.append(progress)
+        )
+    assert (summary.num_files, seen) == (7, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "shards"]
     with pytest.raises(ValueError, match="choose another place"):
         write_shards(folder, tmp_path / "shards", 1 << 20, 0.5)
     with pytest.raises(ValueError, match="a byte or more, got 0"):
         write_shards(folder, tmp_path / "more", 0, 0.5)
+    assert not (tmp_path / ".more.part").exists()
 
 
 def test_what_is_no_shard_is_refused(folder, shards, tmp_path):

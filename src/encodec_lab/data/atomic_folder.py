@@ -11,7 +11,7 @@ from encodec_lab.data.atomic_file import hidden_beside
 
 @contextmanager
 def atomic_folder(
-    folder: str | Path, check_replaceable: Callable[[Path], None] | None = None
+    folder: str | Path, check_replaceable: Callable[[Path], None] | None = None, resumable: bool = False
 ) -> Iterator[Path]:
     """Give an empty folder beside `folder` to write to, and rename it into place if the block ends well.
 
@@ -22,6 +22,8 @@ def atomic_folder(
     Args:
         folder: the place.
         check_replaceable: raises ValueError for a folder, not empty, that must stay; None lets every such one stay.
+        resumable: give the same folder, `.NAME.part`, every time, with what an earlier block that failed, or a process
+            that was killed, has left in it.
 
     Raises:
         ValueError: the place is taken.
@@ -30,13 +32,14 @@ def atomic_folder(
     folder = Path(folder).absolute()
     _check_free(folder, check_replaceable)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    staged = hidden_beside(folder, ".part")
-    staged.mkdir()
+    staged = folder.with_name(f".{folder.name}.part") if resumable else hidden_beside(folder, ".part")
+    staged.mkdir(exist_ok=resumable)
     try:
         yield staged
         _put_in_place(staged, folder)
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        if not resumable:
+            shutil.rmtree(staged, ignore_errors=True)
 
 
 def _check_free(folder: Path, check_replaceable: Callable[[Path], None] | None) -> None:

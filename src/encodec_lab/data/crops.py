@@ -12,7 +12,7 @@ from encodec_lab.data.augmentation import Augmentation
 from encodec_lab.data.manifest import Source
 from encodec_lab.data.mixing import Mixing, StrategyDraw
 from encodec_lab.data.random_stream import random_stream
-from encodec_lab.data.source_reader import ReadError, SourceReader
+from encodec_lab.data.source_reader import Origin, ReadError, SourceReader
 from encodec_lab.data.speed import RandomSpeed
 
 # Keeps the numbers of this module apart from those of other users of the same seed.
@@ -20,14 +20,20 @@ _STREAM_TAG = 0x43524F50
 
 
 class Crop(NamedTuple):
-    """One crop, and what went wrong on the way to it.
+    """One crop, how it was made, and what went wrong on the way to it.
 
     Attributes:
         wav: [C, T] float32.
+        strategy: its name in `Mixing`; "single" where nothing is mixed.
+        origins: of each recording in it.
+        gains_db: by which these were mixed; empty where nothing is.
         read_errors: (path, one line that says what is wrong) for each file that was drawn but could not be used.
     """
 
     wav: Tensor
+    strategy: str
+    origins: tuple[Origin, ...]
+    gains_db: tuple[float, ...]
     read_errors: tuple[ReadError, ...]
 
 
@@ -80,6 +86,10 @@ class CropDataset(Dataset[CropBatch]):
 
     Attributes:
         num_files: in all sources.
+        num_samples: as given.
+        sample_rate_hz: as given.
+        channels: as given.
+        augmentations: as given.
     """
 
     def __init__(
@@ -103,7 +113,13 @@ class CropDataset(Dataset[CropBatch]):
             raise ValueError(f"max_redraws must be 0 or more, got {max_redraws}")
         self.num_files = sum(len(source.files) for source in sources)
         self._seed = seed
-        self._augmentations = augmentations
+        self.num_samples = num_samples
+        self.sample_rate_hz = sample_rate_hz
+        self.channels = channels
+        self.augmentations = augmentations
+        self._sources = sources
+        self._silence_db = silence_db
+        self._max_redraws = max_redraws
         self._strategies = StrategyDraw(augmentations.mixing, sources)
         self._reader = SourceReader(
             sources,
@@ -129,13 +145,27 @@ class CropDataset(Dataset[CropBatch]):
         """
         rng = random_stream(self._seed, _STREAM_TAG, index)
         errors: list[ReadError] = []
-        done = self._augmentations
-        sources, reverb = self._strategies.draw(rng)
-        recordings = []
+        done = self.augmentations
+        strategy, sources, reverb = self._strategies.draw(rng)
+        recordings, origins = [], []
         for source in sources:
-            wav = self._reader.read(source, rng, errors)
+            wav, origin = self._reader.read(source, rng, errors)
             recordings.append(wav if done.recording is None else done.recording(wav, rng))
-        wav = recordings[0] if done.mixing is None else done.mixing.add_up(recordings, rng)
+            origins.append(origin)
+        wav, gains_db = (recordings[0], ()) if done.mixing is None else done.mixing.add_up(recordings, rng)
         if done.crop is not None and reverb:
             wav = done.crop(wav, rng)
-        return Crop(wav, tuple(errors))
+        return Crop(wav, strategy, tuple(origins), gains_db, tuple(errors))
+
+    def with_augmentations(self, augmentations: CropAugmentations) -> "CropDataset":
+        """Crops of the same sources and seed, with these augmentations instead."""
+        return CropDataset(
+            self._sources,
+            self.num_samples,
+            self.sample_rate_hz,
+            self.channels,
+            self._seed,
+            self._silence_db,
+            self._max_redraws,
+            augmentations,
+        )

@@ -49,15 +49,21 @@ class RandomEqualizer:
 
     def __call__(self, wav: Tensor, rng: np.random.Generator) -> Tensor:
         """[C, T] -> [C, T]; the peak may rise or fall."""
-        if not takes_place(self.probability, rng):
+        gains_db = self.draw(rng)
+        if gains_db is None:
             return wav
-        gains_db = rng.uniform(self.gain_db[0], self.gain_db[1], self.num_bands)
         padding = round(_PADDING_PERIODS * self.sample_rate_hz / self.low_hz)
         # The circular transform lets what would come before the first sample appear at the end, beyond the crop.
         length = fft_length(wav.shape[-1] + 2 * padding)
         weights = _band_weights(self.num_bands, self.low_hz, self.sample_rate_hz, 1 + length // 2)
         gains: NDArray[np.float64] = np.exp(gains_db * (math.log(10) / 20) @ weights)
         return filtered(wav, gains.astype(np.float32), length)
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float64] | None:
+        """The bands' gains of one item in decibels, from low to high; None where nothing changes."""
+        if not takes_place(self.probability, rng):
+            return None
+        return rng.uniform(self.gain_db[0], self.gain_db[1], self.num_bands)
 
 
 @functools.lru_cache(maxsize=8)

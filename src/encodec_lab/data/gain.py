@@ -24,4 +24,8 @@ class RandomGain:
 
     def __call__(self, wav: Tensor, rng: np.random.Generator) -> Tensor:
         """[C, T] -> [C, T]; draws one number."""
-        return without_clipping(wav * 10 ** (rng.uniform(self.low_db, self.high_db) / 20))
+        return without_clipping(wav * 10 ** (self.draw(rng) / 20))
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """The gain of one item in decibels, before it is lowered where it would clip."""
+        return float(rng.uniform(self.low_db, self.high_db))

@@ -11,12 +11,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.data.audio_file import AudioFileError, AudioInfo, probe
 from encodec_lab.data.file_part import FilePart, is_url
 from encodec_lab.data.file_peak import measure_peak
+from encodec_lab.data.journal import opened_journal, source_key
 from encodec_lab.data.manifest import list_sources, report_bad_files
 from encodec_lab.data.manifest_file import format_entry
 from encodec_lab.data.tar_shards import opened_bytes
@@ -62,7 +63,8 @@ def build_manifest(
         on_progress: called after each file.
 
     Raises:
-        ValueError: no audio, or too many bad files. What is known stays in the journal.
+        ValueError: no audio, too many bad files, or another process writes this manifest. What is known stays in the
+            journal.
         OSError: the manifest cannot be written.
     """
     if output.suffix.lower() != ".jsonl":
@@ -71,11 +73,11 @@ def build_manifest(
         raise ValueError(f"a manifest needs a worker or more, got {num_workers}")
     sources = [item.source if isinstance(item, AudioInfo) else item for item in list_sources(data)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    journal = output.with_name(f".{output.name}.journal")
+    journal_path = output.with_name(f".{output.name}.journal")
     errors: list[str] = []
-    with journal.open("a+b") as file, ThreadPoolExecutor(num_workers) as pool:
-        known = _read_journal(file)
-        keys = list(pool.map(lambda source: _key(source, decodes), sources))
+    with opened_journal(journal_path) as journal, ThreadPoolExecutor(num_workers) as pool:
+        known: dict[str, str] = dict(journal.records)
+        keys = list(pool.map(lambda source: source_key(source, decodes), sources))
         missing = [(source, key) for source, key in zip(sources, keys, strict=True) if key not in known]
         num_done = len(sources) - len(missing)
         for source, key, line in _described(missing, pool, output.parent, decodes):
@@ -83,16 +85,15 @@ def build_manifest(
                 errors.append(str(line))
             else:
                 known[key] = line
-                file.write(json.dumps([key, line]).encode() + b"\n")
-                file.flush()
+                journal.add([key, line])
             num_done += 1
             if on_progress is not None:
                 on_progress(num_done, len(sources), str(source))
-    report_bad_files(errors, len(sources), max_bad_share, str(data))
-    lines = [known[key] for key in keys if key in known]
-    with atomic_file(output) as staged:
-        staged.write_text("".join(lines), encoding="ascii")
-    journal.unlink()
+        report_bad_files(errors, len(sources), max_bad_share, str(data))
+        lines = [known[key] for key in keys if key in known]
+        with atomic_file(output) as staged:
+            staged.write_text("".join(lines), encoding="ascii")
+        journal_path.unlink()
     return ManifestSummary(len(lines), len(errors), sum(json.loads(line)["duration_s"] for line in lines))
 
 
@@ -130,33 +131,3 @@ def _named(source: Path | FilePart, folder: Path) -> str:
     path = Path(os.path.abspath(container))
     below = Path(os.path.abspath(folder))
     return path.relative_to(below).as_posix() if path.is_relative_to(below) else path.as_posix()
-
-
-def _key(source: Path | FilePart, decodes: bool) -> str:
-    """What a file is recognised by: another of the same name has been changed at another time, or is as long."""
-    container = source.container if isinstance(source, FilePart) else str(source)
-    described: list[object] = [str(source), decodes]
-    if isinstance(source, FilePart):
-        described += [source.offset, source.num_bytes]
-    if not is_url(container) and os.path.exists(container):
-        status = os.stat(container)
-        described += [status.st_size, status.st_mtime_ns]
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
-
-
-def _read_journal(file: BinaryIO) -> dict[str, str]:
-    """All whole lines by their keys; what a process wrote of a line before it was killed is cut off."""
-    known: dict[str, str] = {}
-    file.seek(0)
-    end = 0
-    for line in file:
-        try:
-            key, entry = json.loads(line)
-        except ValueError:
-            break
-        if not line.endswith(b"\n"):
-            break
-        known[key] = entry
-        end += len(line)
-    file.truncate(end)
-    return known

@@ -37,6 +37,18 @@ class Strategy:
         return (self.kinds is None or kind in self.kinds) and kind not in self.other_than
 
 
+class Mixture(NamedTuple):
+    """Several recordings, added up.
+
+    Attributes:
+        wav: [C, T], of peak 1 at most.
+        gains_db: of each recording; where no gains could be drawn that do not clip, the mixture is scaled down besides.
+    """
+
+    wav: Tensor
+    gains_db: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Mixing:
     """Draws how a crop is made, and adds up its recordings, each at a random level.
@@ -65,29 +77,32 @@ class Mixing:
         if not math.isclose(total, 1, abs_tol=1e-6):
             raise ValueError(f"the probabilities of mixing.strategies must sum to 1, got {total:g}")
 
-    def add_up(self, recordings: Sequence[Tensor], rng: np.random.Generator) -> Tensor:
-        """Recordings [C, T] of files whose peak is 1 -> their mixture [C, T] of peak 1 at most.
+    def add_up(self, recordings: Sequence[Tensor], rng: np.random.Generator) -> Mixture:
+        """Recordings [C, T] of files whose peak is 1 -> their mixture.
 
         A mixture that clips is rejected: other gains are drawn for the same recordings, so that loud ones are as
         frequent as any.
         """
         stacked = torch.stack(list(recordings))
         for _ in range(self.max_redraws + 1):
-            gains = 10 ** (rng.uniform(self.gain_db[0], self.gain_db[1], (len(recordings), 1, 1)) / 20)
+            gains_db = rng.uniform(self.gain_db[0], self.gain_db[1], (len(recordings), 1, 1))
+            gains = 10 ** (gains_db / 20)
             mixture = (stacked * torch.from_numpy(gains).to(stacked.dtype)).sum(dim=0)
             if float(mixture.abs().max()) <= 1:
-                return mixture
-        return without_clipping(mixture)
+                break
+        return Mixture(without_clipping(mixture), tuple(gains_db.flatten().tolist()))
 
 
 class DrawnStrategy(NamedTuple):
     """How one crop is made.
 
     Attributes:
+        name: of the strategy.
         sources: for each recording the index of its source.
         reverb: see `Strategy`.
     """
 
+    name: str
     sources: list[int]
     reverb: bool
 
@@ -110,6 +125,7 @@ class StrategyDraw:
             {"single": Strategy(1.0, 1, None, (), reverb=True)} if mixing is None else mixing.strategies
         )
         used = {name: strategy for name, strategy in strategies.items() if strategy.probability > 0}
+        self._names = list(used)
         self._strategies = list(used.values())
         self._edges = cumulative([strategy.probability for strategy in self._strategies])
         have_kinds = any(source.kind is not None for source in sources)
@@ -130,7 +146,8 @@ class StrategyDraw:
         """How the next crop is made."""
         chosen = pick(self._edges, rng) if len(self._strategies) > 1 else 0
         strategy, edges = self._strategies[chosen], self._source_edges[chosen]
-        return DrawnStrategy([pick(edges, rng) for _ in range(strategy.num_sources)], strategy.reverb)
+        sources = [pick(edges, rng) for _ in range(strategy.num_sources)]
+        return DrawnStrategy(self._names[chosen], sources, strategy.reverb)
 
 
 def cumulative(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,18 @@ from encodec_lab.data.augmentation import (
     takes_place,
     without_clipping,
 )
+
+
+class Room(NamedTuple):
+    """What `RandomReverb` draws for one item.
+
+    Attributes:
+        rt60_s: the time in which the tail falls by 60 dB.
+        direct_to_reverberant_db: the energy of the direct sound over that of the tail.
+    """
+
+    rt60_s: float
+    direct_to_reverberant_db: float
 
 
 @dataclass(frozen=True)
@@ -46,15 +59,21 @@ class RandomReverb:
 
     def __call__(self, wav: Tensor, rng: np.random.Generator) -> Tensor:
         """[C, T] -> [C, T], scaled down where it would clip."""
-        if not takes_place(self.probability, rng):
+        room = self.draw(rng)
+        if room is None:
             return wav
-        rt60_s = rng.uniform(self.rt60_s[0], self.rt60_s[1])
-        ratio_db = rng.uniform(self.direct_to_reverberant_db[0], self.direct_to_reverberant_db[1])
-        response = room_response(rt60_s, ratio_db, self.sample_rate_hz, wav.shape[0], rng)
+        response = room_response(*room, self.sample_rate_hz, wav.shape[0], rng)
         # What the tail does after the crop is not heard.
         response = response[:, : wav.shape[-1]].astype(np.float32)
         length = fft_length(wav.shape[-1] + response.shape[-1])
         return without_clipping(filtered(wav, np.fft.rfft(response, length), length))
+
+    def draw(self, rng: np.random.Generator) -> Room | None:
+        """The room of one item, of which the noise is drawn next; None where nothing changes."""
+        if not takes_place(self.probability, rng):
+            return None
+        rt60_s = rng.uniform(self.rt60_s[0], self.rt60_s[1])
+        return Room(rt60_s, rng.uniform(self.direct_to_reverberant_db[0], self.direct_to_reverberant_db[1]))
 
 
 def room_response(

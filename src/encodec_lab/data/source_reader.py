@@ -4,10 +4,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
+from torch.nn import functional
 
 from encodec_lab.data.audio_file import AudioFileError, AudioInfo
 from encodec_lab.data.converted_audio import converted_length, read_converted_crop
@@ -20,6 +21,27 @@ from encodec_lab.data.speed import RandomSpeed, rates_at_speed
 ReadError = tuple[str, str]
 
 _MAX_BAD_READS = 32
+
+
+class Origin(NamedTuple):
+    """Where a recording comes from.
+
+    Attributes:
+        info: of the file.
+        start_s: in it.
+        speed: how many times faster it is played.
+    """
+
+    info: AudioInfo
+    start_s: float
+    speed: Fraction
+
+
+class Recording(NamedTuple):
+    """A crop of one file: wav [C, T] float32, and where it comes from."""
+
+    wav: Tensor
+    origin: Origin
 
 
 class SourceReader:
@@ -57,20 +79,20 @@ class SourceReader:
         self._speed = speed
         self._peaks = FilePeaks() if normalizes else None
 
-    def read(self, source: int, rng: np.random.Generator, errors: list[ReadError]) -> Tensor:
-        """A crop [C, T] of the source with this index; files that fail are added to `errors`, and others drawn.
+    def read(self, source: int, rng: np.random.Generator, errors: list[ReadError]) -> Recording:
+        """A crop of the source with this index; files that fail are added to `errors`, and others drawn.
 
         Raises:
             AudioFileError: so many files of the source fail that no crop can be had.
         """
         factor = Fraction(1) if self._speed is None else self._speed.draw(rng)
         num_bad = num_redraws = 0
-        loudest: Tensor | None = None
+        loudest: Recording | None = None
         loudest_rms = -1.0
         while loudest is None or (loudest_rms < self._silence_rms and num_redraws < self._max_redraws):
             info = self._sources[source].files[pick(self._file_edges[source], rng)]
             try:
-                wav = self._read_file(info, factor, rng)
+                wav, start_s = self._read_file(info, factor, rng)
                 rms = float(wav.square().mean().sqrt())
                 if not math.isfinite(rms):
                     raise AudioFileError(f"{info.path}: holds samples too large for 32-bit audio")
@@ -86,13 +108,16 @@ class SourceReader:
             if loudest is not None:
                 num_redraws += 1
             if rms > loudest_rms:
-                loudest, loudest_rms = wav * scale if scale != 1 else wav, rms
-        num_missing = self._num_samples - loudest.shape[-1]
-        return torch.nn.functional.pad(loudest, (0, num_missing)) if num_missing else loudest
+                loudest = Recording(wav * scale if scale != 1 else wav, Origin(info, start_s, factor))
+                loudest_rms = rms
+        num_missing = self._num_samples - loudest.wav.shape[-1]
+        return loudest._replace(wav=functional.pad(loudest.wav, (0, num_missing))) if num_missing else loudest
 
-    def _read_file(self, info: AudioInfo, factor: Fraction, rng: np.random.Generator) -> Tensor:
-        """A crop from anywhere in the file, played `factor` times faster: [C, T], shorter if the file is."""
+    def _read_file(self, info: AudioInfo, factor: Fraction, rng: np.random.Generator) -> tuple[Tensor, float]:
+        """A crop [C, T] from anywhere in the file, played `factor` times faster, and its start in s."""
+        rate_hz = info.sample_rate_hz
         from_hz, to_hz = rates_at_speed(info.sample_rate_hz, self._sample_rate_hz, factor)
         info = dataclasses.replace(info, sample_rate_hz=from_hz)
         offset = int(rng.integers(max(0, converted_length(info, to_hz) - self._num_samples) + 1))
-        return read_converted_crop(info, offset, self._num_samples, to_hz, self._channels)
+        wav = read_converted_crop(info, offset, self._num_samples, to_hz, self._channels)
+        return wav, offset * from_hz / to_hz / rate_hz

@@ -34,6 +34,11 @@ def audio_members(container: str | Path) -> Iterator[FilePart]:
         raise ValueError(f"{container}: not an uncompressed tar file ({error})") from error
 
 
+def shard_path(folder: Path, number: int) -> Path:
+    """Where `ShardWriter` puts the shard of this number, which counts from 0."""
+    return folder / f"shard-{number:05d}{SHARD_SUFFIX}"
+
+
 class ShardWriter:
     """Writes audio files into `shard-00000.tar` and so on, each until it holds `shard_bytes` or more.
 
@@ -42,15 +47,25 @@ class ShardWriter:
     Args:
         folder: that takes the shards.
         shard_bytes: when to begin another shard.
+        start: (shards that there are already, bytes of the last to keep), to go on behind them; the shards after these
+            are overwritten.
+
+    Raises:
+        ValueError: `shard_bytes` is none.
+        OSError: the last shard cannot be opened.
     """
 
-    def __init__(self, folder: Path, shard_bytes: int) -> None:
+    def __init__(self, folder: Path, shard_bytes: int, start: tuple[int, int] = (0, 0)) -> None:
         if shard_bytes < 1:
             raise ValueError(f"a shard must hold a byte or more, got {shard_bytes}")
-        self.num_shards = 0
+        self.num_shards, num_kept_bytes = start
         self._folder = folder
         self._shard_bytes = shard_bytes
-        self._shard: io.BufferedWriter | None = None
+        self._shard: io.BufferedRandom | io.BufferedWriter | None = None
+        if self.num_shards:
+            self._shard = shard_path(folder, self.num_shards - 1).open("r+b")
+            self._shard.seek(num_kept_bytes)
+            self._shard.truncate()
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -58,12 +73,20 @@ class ShardWriter:
     def __exit__(self, *_: object) -> None:
         self._finish()
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """What `start` goes on from: the shards, and the bytes of the last, so far."""
+        return self.num_shards, 0 if self._shard is None else self._shard.tell()
+
     def add(self, source: Path | FilePart, name: str) -> tuple[FilePart, str]:
-        """Append a file; gives its place, and the SHA-256 of its bytes. OSError if it cannot be copied."""
+        """Append a file; gives its place, and the SHA-256 of its bytes. OSError if it cannot be copied.
+
+        Its bytes stay whatever ends the process from here on.
+        """
         if self._shard is not None and self._shard.tell() >= self._shard_bytes:
             self._finish()
         if self._shard is None:
-            self._shard = (self._folder / f"shard-{self.num_shards:05d}{SHARD_SUFFIX}").open("wb")
+            self._shard = shard_path(self._folder, self.num_shards).open("wb")
             self.num_shards += 1
         with opened_bytes(source) as file:
             entry = tarfile.TarInfo(name)
@@ -78,6 +101,7 @@ class ShardWriter:
         if self._shard.tell() != part.offset + entry.size:
             raise OSError(f"{source} changed, or could not be read to its end, while it was copied")
         self._shard.write(bytes(-entry.size % _TAR_BLOCK_BYTES))
+        self._shard.flush()
         return part, digest.hexdigest()
 
     def _finish(self) -> None:

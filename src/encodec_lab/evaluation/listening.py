@@ -34,6 +34,7 @@ class ListeningExample:
         original: [C, T].
         decoded: by system and ascending in bandwidth, in time with the original, and as long but for what rounding
             adds or takes when a sample rate is converted.
+        notes: what is said of each version, the original's first; None for rates and SI-SNR.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ListeningExample:
     sample_rate_hz: int
     original: Tensor
     decoded: Sequence[Transmitted]
+    notes: Sequence[str] | None = None
 
 
 def version_name(version: Transmitted) -> str:
@@ -115,7 +117,7 @@ def _version_html(example: ListeningExample, index: int, version: Transmitted, t
     name = version_name(version)
     png = spectrogram_png(mel_spectrogram_db(version.wav, example.sample_rate_hz), top_db)
     key = f"<kbd>{index}</kbd> " if index < 10 else ""
-    detail = _detail(example, version) if index > 0 else ""
+    detail = _detail(example, index, version)
     return (
         f'<figure><figcaption><button type="button" class="version">{key}{escape(name)}</button> '
         f"<span>{escape(detail)}</span></figcaption>"
@@ -125,8 +127,12 @@ def _version_html(example: ListeningExample, index: int, version: Transmitted, t
     )
 
 
-def _detail(example: ListeningExample, version: Transmitted) -> str:
-    """The rate, if it has one, and the quality, if it can be scored."""
+def _detail(example: ListeningExample, index: int, version: Transmitted) -> str:
+    """The rate, if it has one, and the quality, if it can be scored; or the example's own words."""
+    if example.notes is not None:
+        return example.notes[index]
+    if index == 0:
+        return ""
     parts = [] if version.true_kbps is None else [f"{version.true_kbps:.2f} kbps in the file"]
     with contextlib.suppress(NotScored):
         level_db = si_snr(example.original, version.wav, example.sample_rate_hz)

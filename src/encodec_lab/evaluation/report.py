@@ -7,6 +7,7 @@ from html import escape
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.evaluation import report_sections
@@ -53,6 +54,7 @@ class ReportContent:
         codebooks: from `measure_codebook_usage`.
         metrics: columns of the tables.
         charts: of the training section.
+        subject: of the page; versions of a recording are put to a blind test where it is an evaluation.
     """
 
     title: str
@@ -63,6 +65,7 @@ class ReportContent:
     codebooks: Sequence[CodebookUsage] = ()
     metrics: Sequence[ScoredMetric] = METRICS
     charts: Sequence[ChartPlan] = CODEC_CHARTS
+    subject: Literal["evaluation", "augmentation"] = "evaluation"
 
 
 def write_report(path: str | Path, content: ReportContent) -> None:
@@ -91,6 +94,7 @@ def render_report(content: ReportContent) -> str:
         "style": "".join(_asset(f"styles/{name}.css") for name in _STYLES),
         "script": "".join(_asset(f"scripts/{name}.js") for name in _SCRIPTS),
         "payload": listening_payload(content.examples),
+        "subject": content.subject,
         "facts": report_sections.facts_html(content.facts),
         "navigation": "".join(links),
         "sections": "\n".join(bodies),
@@ -110,7 +114,7 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
     return [
         ("Quality by bitrate", quality_html(rows, metrics) if rows else ""),
         ("Listen and look", _listening_html(content.examples)),
-        ("Blind test", _BLIND_TEST if content.examples else ""),
+        ("Blind test", _BLIND_TEST if content.examples and content.subject == "evaluation" else ""),
         ("Training", report_sections.training_html(content.training, content.charts)),
         ("Codebooks", report_sections.codebooks_html(content.codebooks) if content.codebooks else ""),
         ("How it was measured", report_sections.method_html(metrics, rows) if rows else ""),

@@ -110,10 +110,15 @@ class AudioDataModule(lightning.LightningDataModule):
             )
             self.val_dataloader()  # likewise fewer clips than ranks
 
-    def train_dataloader(self) -> ResumableLoader:
+    @property
+    def crops(self) -> CropDataset:
+        """What training draws; `setup("fit")` comes first."""
         assert self._crops is not None, "setup('fit') comes first"
+        return self._crops
+
+    def train_dataloader(self) -> ResumableLoader:
         self._train_loader = ResumableLoader(
-            self._crops,
+            self.crops,
             self._build_sampler(),
             self._num_workers,
             self._max_bad_share,

@@ -7,5 +7,6 @@ if (payload !== null) {
   const articles = [...document.querySelectorAll("article.example")];
   articles.forEach((article, index) => showExample(article, index, sounds));
   document.getElementById("keys").replaceWith(keysHelp());
-  new BlindSetup(document.getElementById("blind"), page);
+  const blind = document.getElementById("blind");
+  if (blind !== null) new BlindSetup(blind, page);
 }
