@@ -106,3 +106,22 @@ def test_unknown_and_missing_settings() -> None:
         LMConfig.from_dict(SMALL.to_dict() | {"width": 1})
     with pytest.raises(ValueError, match="language model settings codebook_size, dim"):
         LMConfig.from_dict({})
+
+
+@pytest.mark.parametrize("within_frame", [False, True])
+@pytest.mark.parametrize("num_codebooks", [1, 2])
+def test_parameters_for_fewer_codebooks(within_frame: bool, num_codebooks: int) -> None:
+    """They are those that get a gradient, and their order is about that of the forward pass."""
+    lm = LMModel(dataclasses.replace(small_lm_config(SMALL_24KHZ), within_frame=within_frame))
+    names = {parameter: name for name, parameter in lm.named_parameters()}
+    ready: list[str] = []
+    for parameter in lm.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda each: ready.append(names[each]))
+    codes = torch.zeros(1, num_codebooks, 4, dtype=torch.long)
+    lm.logits(codes, present=codes if within_frame else None).probabilities.square().sum().backward()
+    used = [names[parameter] for parameter in lm.parameters_for(num_codebooks)]
+    assert sorted(used) == sorted(ready) != sorted(names.values())
+    tops = [[name.split(".")[0] for name in order] for order in (used, ready[::-1])]
+    first, last = num_codebooks, -(3 if within_frame and num_codebooks > 1 else 2)
+    assert tops[0][:first] == tops[1][:first] == ["emb"] * num_codebooks
+    assert tops[0][last:].count("transformer") == tops[1][last:].count("transformer") == 0

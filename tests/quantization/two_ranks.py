@@ -61,7 +61,8 @@ def own(tensor: Tensor) -> Tensor:
 def averaging_update(codebook: EmaCodebook, counts: Tensor, sums: Tensor, candidates: Tensor) -> None:
     """Own statistics, divided; then the average over ranks."""
     update(codebook, counts, sums, candidates)
-    distributed.flat_all_reduce_mean_(codebook.buffers())
+    for buffer in codebook.buffers():
+        distributed.all_reduce_sum_(buffer).div_(distributed.world_size())
 
 
 def imprecise_kmeans(vectors: Tensor, *settings: int | torch.Generator) -> tuple[Tensor, Tensor]:

@@ -38,8 +38,8 @@ def changes_at(states) -> list[bool]:
 class StepsThroughLightning(CodecTraining):
     """Fault 9: the discriminator's optimizer, too, is stepped through Lightning's wrapper."""
 
-    def _step_discriminator(self, judged):
-        super()._step_discriminator(judged)
+    def _step_discriminator(self, reduction):
+        super()._step_discriminator(reduction)
         self.optimizers()[1].step()
 
 

@@ -34,6 +34,8 @@ def start(folder: Path, noise_folder: Path, *more: str) -> subprocess.Popen:
         f"hydra.run.dir={folder}",
         "+callbacks.states._target_=rank_states.RankStates",
         f"+callbacks.states.folder={folder}",
+        "+callbacks.buckets._target_=rank_states.SmallBuckets",
+        "+callbacks.buckets.num_bytes=2000",
     ]
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with (folder / "said.txt").open("a") as said:

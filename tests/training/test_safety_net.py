@@ -1,5 +1,6 @@
 """Steps without finite gradients are skipped, counted, and end the run; a discriminator that wins is reported."""
 
+import contextlib
 import copy
 import logging
 import math
@@ -17,20 +18,22 @@ from encodec_lab.training.codec_module import CodecTraining
 from encodec_lab.training.safety_net import DivergedError, SafetyNet, WinningDiscriminator
 
 
+def with_a_nan(gradient):
+    return gradient.masked_fill(torch.arange(gradient.numel()).view_as(gradient) == 0, math.nan)
+
+
 class PoisonedGradients(CodecTraining):
     """The gradients of `network` hold a NaN at these steps, as after an overflow."""
 
     network, steps = "codec", ()
 
     def training_step(self, batch, batch_idx):
-        self.current_step = self.global_step  # which moves within a step
-        super().training_step(batch, batch_idx)
-
-    def _reduce_gradients(self, parameters):
-        listed = list(parameters)
-        if self.current_step in self.steps and listed[0] is next(getattr(self, self.network).parameters()):
-            listed[0].grad.view(-1)[0] = math.nan
-        return super()._reduce_gradients(listed)
+        poison = contextlib.nullcontext()
+        if self.global_step in self.steps:
+            parameter = next(getattr(self, self.network).parameters())
+            poison = parameter.register_hook(with_a_nan)
+        with poison:
+            super().training_step(batch, batch_idx)
 
 
 def poisoned(network, steps, **changes):

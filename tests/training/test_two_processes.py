@@ -59,6 +59,8 @@ def two(noise_folder, tmp_path_factory):
         f"hydra.run.dir={folder}",
         "+callbacks.states._target_=rank_states.RankStates",
         f"+callbacks.states.folder={folder}",
+        "+callbacks.buckets._target_=rank_states.SmallBuckets",
+        "+callbacks.buckets.num_bytes=2000",
         cwd=folder,
         timeout_s=240,
         PYTHONPATH=os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]),

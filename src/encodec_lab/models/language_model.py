@@ -124,6 +124,15 @@ class LMModel(nn.Module):
                 [nn.Embedding(config.codebook_size, config.dim) for _ in range(config.num_codebooks - 1)]
             )
 
+    def parameters_for(self, num_codebooks: int) -> list[nn.Parameter]:
+        """Those that codes of so many codebooks depend on, in the order in which `forward` uses them."""
+        used: list[nn.Module] = [*self.emb[:num_codebooks], self.transformer]
+        for k in range(num_codebooks):
+            if self.config.within_frame and k > 0:
+                used.append(self.frame_emb[k - 1])
+            used.append(self.linears[k])
+        return [parameter for module in used for parameter in module.parameters()]
+
     def forward(
         self,
         indices: Tensor,

@@ -24,14 +24,6 @@ def all_reduce_sum_(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def all_reduce_mean_(tensor: Tensor) -> Tensor:
-    """Average `tensor` over the ranks, in place."""
-    if world_size() > 1:
-        dist.all_reduce(tensor)
-        tensor /= world_size()
-    return tensor
-
-
 def all_gather_rows(tensor: Tensor) -> Tensor:
     """Concatenate [N, ...] of all ranks along the first axis, in rank order; N must be the same on all ranks."""
     if world_size() == 1:
@@ -39,16 +31,6 @@ def all_gather_rows(tensor: Tensor) -> Tensor:
     gathered = [torch.empty_like(tensor) for _ in range(world_size())]
     dist.all_gather(gathered, tensor.contiguous())
     return torch.cat(gathered)
-
-
-def flat_all_reduce_mean_(tensors: Iterable[Tensor]) -> None:
-    """Average many tensors of one dtype over the ranks in one collective, in place."""
-    if world_size() == 1:
-        return
-    listed = list(tensors)
-    flat = all_reduce_mean_(torch.cat([tensor.reshape(-1) for tensor in listed]))
-    for tensor, part in zip(listed, torch.split(flat, [tensor.numel() for tensor in listed]), strict=True):
-        tensor.copy_(part.view_as(tensor))
 
 
 def broadcast_from_first_(tensors: Iterable[Tensor]) -> None:

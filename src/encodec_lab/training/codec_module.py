@@ -19,6 +19,7 @@ from encodec_lab.losses import (
 from encodec_lab.models.encodec import EncodecModel, TrainingPass
 from encodec_lab.quantization.residual_vq import CodebookLearning
 from encodec_lab.training.draws import StepDraws, draw_step
+from encodec_lab.training.gradient_reduction import GradientReduction
 from encodec_lab.training.safety_net import SafetyNet, WinningDiscriminator
 from encodec_lab.training.step_module import (
     OptimizerFactory,
@@ -167,10 +168,15 @@ class CodecTraining(StepTraining):
         judged = None
         if self.discriminator is not None:
             judged = _judge(self.discriminator, batch, output, draws.updates_discriminator)
-        # Both backward passes read the discriminator's weights of before this step, so its step comes last.
-        self._step_generator(batch, output, codec_pass, judged)
+        # Both backward passes read the discriminator's weights of before this step, so no step comes before them; and
+        # the gradients of the first are reduced while the second goes on.
+        of_codec = self._backpropagate_to_codec(batch, output, codec_pass, judged)
+        of_discriminator = None
         if judged is not None and draws.updates_discriminator:
-            self._step_discriminator(judged)
+            of_discriminator = self._backpropagate_to_discriminator(judged)
+        self._step_codec(of_codec)
+        if of_discriminator is not None:
+            self._step_discriminator(of_discriminator)
         elif judged is not None:  # Lightning would log the last update's values again
             self._log_scalars("train", {"discriminator": math.nan, "discriminator_gradient_norm": math.nan})
         self.average.update(self.codec, step)
@@ -181,10 +187,10 @@ class CodecTraining(StepTraining):
             for logger in self.trainer.loggers:  # `log` would repeat them at later steps
                 logger.log_metrics(figures, step)
 
-    def _step_generator(
+    def _backpropagate_to_codec(
         self, real: Tensor, output: Tensor, codec_pass: TrainingPass, judged: DiscriminatorPass | None
-    ) -> None:
-        """Back-propagate the balanced gradient from the output, the commitment apart, and step the codec."""
+    ) -> GradientReduction:
+        """Back-propagate the balanced gradient from the output, the commitment apart."""
         with torch.autocast(output.device.type, enabled=False):
             losses: dict[str, Tensor] = {
                 name: loss(real, output) for name, loss in self.reconstruction_losses.items()
@@ -199,35 +205,44 @@ class CodecTraining(StepTraining):
                 if latent.residuals
                 else codec_pass.reconstruction.new_zeros(())
             )
-        optimizer = self._optimizers()[0]
-        optimizer.zero_grad()
+        self._optimizers()[0].zero_grad()
         reconstruction = codec_pass.reconstruction
         roots: list[Tensor] = [reconstruction]
         gradients: list[Tensor | None] = [balanced.gradient.to(reconstruction.dtype)]
         if commitment.requires_grad:
             roots.append(self.commitment_weight * commitment)
             gradients.append(None)
-        torch.autograd.backward(roots, gradients)
-        norm = self._reduce_gradients(self._learned_parameters())
-        self.safety_net.step_or_skip("codec", optimizer, norm)
-        figures = {"gradient_norm": norm, "skipped_steps": self.safety_net.skipped("codec")}
-        self._log_scalars("train", {**losses, "commitment": commitment, **figures})
+        with GradientReduction(self._learned_parameters()) as reduction:
+            torch.autograd.backward(roots, gradients)
+        self._log_scalars("train", {**losses, "commitment": commitment})
         self._log_scalars("balancer/norm", balanced.norms)
         self._log_scalars("balancer/ratio", balanced.ratios)
+        return reduction
 
-    def _step_discriminator(self, judged: DiscriminatorPass) -> None:
-        """Back-propagate the hinge loss to the discriminator alone, and step it."""
+    def _backpropagate_to_discriminator(self, judged: DiscriminatorPass) -> GradientReduction:
+        """Back-propagate the hinge loss to the discriminator alone."""
         assert self.discriminator is not None
-        # The raw optimizer: Lightning's wrapper would count this step in global_step.
-        optimizer = self._optimizers()[1].optimizer
-        optimizer.zero_grad()
+        self._optimizers()[1].zero_grad()
         with torch.autocast(self.device.type, enabled=False):
             loss = self.discriminator_loss(judged.real, judged.fake)
-        loss.backward(inputs=list(self.discriminator.parameters()))
-        norm = self._reduce_gradients(self.discriminator.parameters())
-        self.safety_net.step_or_skip("discriminator", optimizer, norm)
+        parameters = list(self.discriminator.parameters())
+        with GradientReduction(parameters) as reduction:
+            loss.backward(inputs=parameters)
         self.safety_net.watch_discriminator(loss)
-        self._log_scalars("train", {"discriminator": loss, "discriminator_gradient_norm": norm})
+        self._log_scalars("train", {"discriminator": loss})
+        return reduction
+
+    def _step_codec(self, reduction: GradientReduction) -> None:
+        norm = reduction.finish()
+        self.safety_net.step_or_skip("codec", self._optimizers()[0], norm)
+        figures = {"gradient_norm": norm, "skipped_steps": self.safety_net.skipped("codec")}
+        self._log_scalars("train", figures)
+
+    def _step_discriminator(self, reduction: GradientReduction) -> None:
+        norm = reduction.finish()
+        # The raw optimizer: Lightning's wrapper would count this step in global_step.
+        self.safety_net.step_or_skip("discriminator", self._optimizers()[1].optimizer, norm)
+        self._log_scalars("train", {"discriminator_gradient_norm": norm})
 
     def _log_step(self, draws: StepDraws) -> None:
         rate = self._optimizers()[0].param_groups[0]["lr"]

@@ -12,6 +12,7 @@ from encodec_lab.models.config import CodecConfig
 from encodec_lab.models.language_model import LMModel
 from encodec_lab.modules.distributed import all_reduce_sum_, rank, world_size
 from encodec_lab.training.draws import draw_lm_step
+from encodec_lab.training.gradient_reduction import GradientReduction
 from encodec_lab.training.lm_figures import BandwidthFigures, FigureSums, code_bits, named_figures
 from encodec_lab.training.safety_net import SafetyNet
 from encodec_lab.training.step_module import OptimizerFactory, Schedule, StepTraining
@@ -97,10 +98,13 @@ class LMTraining(StepTraining):
         loss = bits * world_size() / num_codes
         (optimizer,) = self._optimizers()
         optimizer.zero_grad()
-        torch.autograd.backward(loss)
         # Codebooks that this bandwidth has not are left alone.
-        used = [parameter for parameter in self.lm.parameters() if parameter.grad is not None]
-        norm = self._reduce_gradients(used)
+        forward_order = self.lm.parameters_for(codes.shape[1])
+        places = {id(parameter) for parameter in forward_order}
+        used = [parameter for parameter in self.lm.parameters() if id(parameter) in places]
+        with GradientReduction(used, forward_order=forward_order) as reduction:
+            torch.autograd.backward(loss)
+        norm = reduction.finish()
         torch.nn.utils.clip_grads_with_norm_(used, self.max_gradient_norm, norm)
         self.safety_net.step_or_skip("language model", optimizer, norm)
         follow_(self.average_lm, self.lm, self.average_decay, step)

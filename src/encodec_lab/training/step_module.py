@@ -1,4 +1,4 @@
-"""What the training steps of codec and language model share: optimizers driven by hand, gradients, checkpoints."""
+"""What the training steps of codec and language model share: optimizers driven by hand, checkpoints."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from encodec_lab.modules.distributed import flat_all_reduce_mean_
 from encodec_lab.training.safety_net import SafetyNet
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -89,17 +88,6 @@ class StepTraining(lightning.LightningModule):
                     f"the checkpoint is of another {part}; it differs in "
                     + ", ".join(f"{key} ({theirs.get(key)} there, {mine.get(key)} here)" for key in differing)
                 )
-
-    @torch.no_grad()
-    def _reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> Tensor:
-        """Average the gradients over the ranks in one collective; returns their total norm []."""
-        gradients = []
-        for parameter in parameters:
-            if parameter.grad is None:  # the decoder alone learns nothing while vectors are gathered, say
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-        flat_all_reduce_mean_(gradients)
-        return torch.nn.utils.get_total_norm(gradients)
 
     def _optimizers(self) -> list[LightningOptimizer]:
         optimizers = self.optimizers()

@@ -1,8 +1,9 @@
-"""Data-parallel training without gradient hooks.
+"""Data-parallel training of plain replicas.
 
 Two optimizers, gradients injected by a balancer and discriminator updates skipped at random do not go with
 `DistributedDataParallel`: its hooks want every parameter at every backward. Here every rank holds a plain replica, all
-start from the first rank's weights, and the training step itself averages the gradients (`codec_module.py`).
+start from the first rank's weights, and the training step itself says which backward pass's gradients are averaged
+(`gradient_reduction.py`).
 """
 
 import sys
