@@ -6,23 +6,31 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from encodec_lab.training.config import register_configs
+from encodec_lab.training.config import register_configs, register_resolvers
+from encodec_lab.training.preemption import PreemptedError, leave
 
 # What a user, or the user's machine, has caused: a value that is not possible, a file that cannot be read or written.
 _MISTAKES = (ValueError, OSError)
 
 
 def explains_mistakes(task: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """Wrap the function below `@hydra.main`: a mistake in it ends the program with one line and exit code 1."""
+    """Wrap the function below `@hydra.main`: a mistake in it ends the program with one line and exit code 1.
+
+    A run that has to give way ends it with `PREEMPTED_STATUS`, or as its launcher ends such jobs.
+    """
 
     @functools.wraps(task)
     def wrapped(config: DictConfig) -> None:
+        register_resolvers()  # a launcher's job comes here without having been through `run_application`
         with _exit_on_mistake():
-            task(config)
+            try:
+                task(config)
+            except PreemptedError as preempted:
+                sys.exit(leave(preempted))
 
     return wrapped
 
@@ -43,7 +51,11 @@ def run_application(main: Callable[[], None], registers: bool = True) -> None:
 def _exit_on_mistake() -> Iterator[None]:
     try:
         yield
-    except (*_MISTAKES, HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
+        # The launcher's package, which need not be there, raises what sbatch said, and that a job has failed.
+        of_launcher = type(error).__module__.partition(".")[0] == "submitit"
+        if not (of_launcher or isinstance(error, (*_MISTAKES, HydraException, OmegaConfBaseException))):
+            raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
 
@@ -53,6 +65,8 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, HydraException) and isinstance(error.__cause__, _MISTAKES):
         error = error.__cause__
     text = str(error)
+    if isinstance(error, MissingConfigException) and "submitit" in str(error.missing_cfg_file):
+        text = f"{error.missing_cfg_file} needs the submitit launcher: pip install '.[slurm]'"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         text = f"{error.filename}: {error.strerror}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ, CodecConfig
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.training.slurm_job import run_name
 
 
 def build_codec(**values: Any) -> EncodecModel:
@@ -23,12 +24,18 @@ def build_codec(**values: Any) -> EncodecModel:
 
 
 def register_configs() -> None:
-    """Make `published/encodec_24khz` and `_48khz` known to Hydra's `model` group, and `${asset:PATH}` to OmegaConf."""
+    """Make `published/encodec_24khz` and `_48khz` known to Hydra's `model` group, and the resolvers to OmegaConf."""
     store = ConfigStore.instance()
     for published in (ENCODEC_24KHZ, ENCODEC_48KHZ):
         node = {"_target_": f"{__name__}.build_codec", **published.to_dict()}
         store.store(group="model/published", name=published.name, node=node, package="model")
+    register_resolvers()
+
+
+def register_resolvers() -> None:
+    """Make `${asset:PATH}` and `${run_name:OTHERWISE}` known to OmegaConf."""
     OmegaConf.register_new_resolver("asset", asset_path, replace=True)
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 def asset_path(relative: str) -> str:

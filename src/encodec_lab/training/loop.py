@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import lightning
 import torch
 import wandb
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +22,8 @@ from encodec_lab.models.pretrained import load_torch_file
 from encodec_lab.training.atomic_checkpoint import AtomicCheckpointIO
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
+from encodec_lab.training.preemption import LAST_CHECKPOINT, goes_on
+from encodec_lab.training.preemption_checkpoint import PreemptionCheckpoint
 from encodec_lab.training.safety_net import DivergedError
 from encodec_lab.training.step_module import StepTraining
 from encodec_lab.training.strategy import ReplicaStrategy, let_other_processes_join
@@ -77,6 +81,7 @@ def fit(
         ValueError: the checkpoint does not fit; before anything is written.
         AudioFileError: a ValueError, too many files turn out to be bad on the way.
         DivergedError: likewise, too many steps in a row had to be skipped.
+        PreemptedError: the run has to give way, and has been saved.
     """
     values, output_dir, checkpoint = preparation.values, preparation.output_dir, preparation.checkpoint
     first_step = 0 if checkpoint is None else _steps_in(checkpoint, module)
@@ -87,7 +92,11 @@ def fit(
     if trainer.is_global_zero and trainer.world_size > 1:
         let_other_processes_join()
     try:
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        with ExitStack() as noting:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if isinstance(callback, PreemptionCheckpoint):
+                    noting.enter_context(callback.signals.noted())
+            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except (AudioFileError, DivergedError):
         raise
     except ValueError as error:  # not the user's mistake: those are told before
@@ -121,7 +130,7 @@ def build_trainer(config: DictConfig) -> lightning.Trainer:
         default_root_dir=config.output_dir,
         logger=_instantiate_all(config.logger, "logger", Logger),
         callbacks=_instantiate_all(config.callbacks, "callbacks", Callback),
-        plugins=[AtomicCheckpointIO()],
+        plugins=_plugins(),
         enable_progress_bar=sys.stderr.isatty(),
         **settings,
         _convert_="all",
@@ -132,18 +141,28 @@ def build_trainer(config: DictConfig) -> lightning.Trainer:
 def find_checkpoint(ckpt_path: str | None, output_dir: Path) -> str | None:
     """The file to resume from: none, the one given, or for "last" the newest of this output_dir.
 
+    A run that was interrupted goes on from the newest, even if it was given another one to begin with.
+
     Raises:
         ValueError: there is no such file.
     """
+    if goes_on(output_dir):
+        ckpt_path = "last"
     if ckpt_path is None:
         return None
-    path = output_dir / "checkpoints" / "last.ckpt" if ckpt_path == "last" else Path(ckpt_path)
+    path = output_dir / LAST_CHECKPOINT if ckpt_path == "last" else Path(ckpt_path)
     if not path.is_file():
         raise ValueError(
             f"ckpt_path={ckpt_path}: there is no file {path}"
             + ("; give the folder of the run to resume as hydra.run.dir=…" if ckpt_path == "last" else "")
         )
     return str(path)
+
+
+def _plugins() -> list[Any]:
+    """Checkpoints that are atomic, and under SLURM its ranks without Lightning's own requeueing."""
+    slurm = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
+    return [AtomicCheckpointIO(), *slurm]
 
 
 def _steps_in(checkpoint: str, module: StepTraining) -> int:
