@@ -5,8 +5,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
+from encodec_lab.modules.process_memory import keep_freed_memory
 from encodec_lab.training.application import explains_mistakes, run_application
-from encodec_lab.training.process_memory import keep_freed_memory
 from encodec_lab.training.run import train
 from encodec_lab.training.sweep_summary import summarize_sweep
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from encodec_lab.modules.process_memory import keep_freed_memory
 from encodec_lab.training.application import explains_mistakes, run_application
-from encodec_lab.training.process_memory import keep_freed_memory
 from encodec_lab.training.step_speed import StepTime, measure_training
 
 REFERENCE = Path(__file__).parents[1] / ".venv/reference"

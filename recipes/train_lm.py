@@ -11,9 +11,9 @@ other options are those of train.py: hydra.run.dir=…, ckpt_path=last, logger=w
 import hydra
 from omegaconf import DictConfig
 
+from encodec_lab.modules.process_memory import keep_freed_memory
 from encodec_lab.training.application import explains_mistakes, run_application
 from encodec_lab.training.lm_run import train_lm
-from encodec_lab.training.process_memory import keep_freed_memory
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train_lm")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from encodec_lab.cli.arguments import Arguments, parse_arguments
 from encodec_lab.cli.info import print_info
-from encodec_lab.cli.jobs import Job, plan_jobs
+from encodec_lab.cli.jobs import Action, Job, plan_jobs
 from encodec_lab.cli.messages import say
 from encodec_lab.cli.option_use import UsageError, check_options
 from encodec_lab.cli.progress import ProgressBar
@@ -45,7 +45,10 @@ def _run_all(arguments: Arguments, stdin: StandardInput, jobs: list[Job]) -> int
     import torch  # takes a while
 
     from encodec_lab.cli.transcode import Transcoder
+    from encodec_lab.modules.process_memory import keep_freed_memory
 
+    if any(job.action is not Action.DECOMPRESS for job in jobs):
+        keep_freed_memory()  # half a minute is encoded in one go for version 0
     torch.set_num_threads(1)  # what is done side by side is files, and pieces of one
     on_cpu = arguments.device == "cpu"
     threads_per_file = max(1, arguments.jobs // len(jobs)) if on_cpu else 1

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource
 import torch
-from encodec_lab.training.process_memory import keep_freed_memory
+from encodec_lab.modules.process_memory import keep_freed_memory
 
 def num_faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
