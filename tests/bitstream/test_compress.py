@@ -15,6 +15,7 @@ from small_codec import SMALL_24KHZ, SMALL_48KHZ, random_codec, random_wav
 from encodec_lab.bitstream.compress import compress, decompress, decompress_from_file
 from encodec_lab.bitstream.stream_reader import StreamReader
 from encodec_lab.bitstream.stream_writer import write_blocks
+from encodec_lab.data.carried_audio import carried_recording
 from encodec_lab.models.config import ENCODEC_24KHZ, ENCODEC_48KHZ
 from encodec_lab.models.encodec import EncodecModel
 from encodec_lab.models.identity import module_identity
@@ -74,6 +75,23 @@ def test_streams_equal_the_reference_and_cross(
     if not _reference_miscounts(ours, num_samples):
         reference_decoded, _ = reference_decompress(stream)
         assert torch.allclose(decoded, reference_decoded, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_streams_of_real_audio_equal_the_reference(
+    twins: tuple[EncodecModel, torch.nn.Module], num_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from encodec.compress import compress as reference_compress
+
+    ours, theirs = twins
+    monkeypatch.setattr(sys.modules["encodec.compress"], "MODELS", {ours.name: lambda: theirs})
+    wav = carried_recording(ours.sample_rate, ours.channels, 2.1)
+    kbps = ours.target_bandwidths[-1]
+    ours.set_target_bandwidth(kbps)
+    theirs.set_target_bandwidth(kbps)
+    file = io.BytesIO()
+    write_blocks(file, ours, wav.split(50_000, dim=-1), num_threads=num_threads)
+    assert file.getvalue() == reference_compress(theirs, wav)
 
 
 def test_the_lengths_cover_streams_that_the_reference_cannot_read() -> None:

@@ -94,6 +94,9 @@ def encode_recording(
     if model.device.type == "cpu" and not exact:
         yield from _quickly_encoded(model, blocks, num_threads)
         return
+    if model.device.type == "cpu" and model.segment_length is not None:
+        yield from encode_blocks(model, blocks, num_threads=num_threads)
+        return
     iterator = iter(blocks)
     first: list[Tensor] = []
     while sum(block.shape[-1] for block in first) <= WHOLE_S * model.sample_rate:
@@ -103,7 +106,7 @@ def encode_recording(
             return
         first.append(block)
     rest = itertools.chain(first, iterator)
-    if model.device.type == "cpu" and model.segment_length is None:
+    if model.device.type == "cpu":
         yield from _quickly_encoded(model, rest, num_threads)
     else:
         yield from encode_blocks(model, rest)

@@ -10,13 +10,14 @@ only there, memory grows with its length. What can be told after a block comes o
 nobody waits for single blocks, `inference.InferenceCodec` is faster.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from encodec_lab.models.encodec import EncodecModel
+from encodec_lab.models.ordered_workers import mapped
 from encodec_lab.models.segments import OverlapAdder, cut_blocks
 from encodec_lab.models.streaming import can_stream
 from encodec_lab.types import EncodedFrame
@@ -37,7 +38,7 @@ _LATENT_FRAMES_AT_A_TIME = 400
 
 @torch.no_grad()
 def encode_blocks(
-    model: EncodecModel, blocks: Iterable[Tensor], batch_size: int | None = None
+    model: EncodecModel, blocks: Iterable[Tensor], batch_size: int | None = None, num_threads: int = 1
 ) -> Iterator[EncodedFrame]:
     """Encode a recording that comes in blocks [C, T], T >= 0, at the bandwidth that is in use all the while.
 
@@ -45,6 +46,7 @@ def encode_blocks(
         model: blocks are moved to its device; the frames lie there.
         blocks: at the model's rate, with its channels; memory grows with their length.
         batch_size: segments to encode at a time, or None for 1 on a CPU and 8 elsewhere.
+        num_threads: that encode segments side by side; the frames are the same.
 
     Yields:
         Frames of B = 1. From a codec with segments the same ones as `model.encode` gives for the whole. From one that
@@ -57,9 +59,10 @@ def encode_blocks(
     checked = checked_blocks(model, blocks)
     if model.segment_length is not None and model.segment_stride is not None:
         segments = cut_blocks(checked, model.segment_length, model.segment_stride)
-        for batch in _batches(segments, _batch_size(model, batch_size), lambda segment: segment.shape[-1]):
-            codes, scale = model.encode_segment(torch.stack(batch))
-            for item in range(len(batch)):
+        batches = _batches(segments, _batch_size(model, batch_size), lambda segment: segment.shape[-1])
+        encoded = mapped(batches, lambda batch, _: model.encode_segment(torch.stack(batch)), num_threads)
+        for codes, scale in encoded:
+            for item in range(codes.shape[0]):
                 yield EncodedFrame(codes[item, None], None if scale is None else scale[item, None])
     elif can_stream(model.config):
         encoder = model.streaming_encoder()
@@ -155,7 +158,9 @@ def checked_blocks(model: EncodecModel, blocks: Iterable[Tensor]) -> Iterator[Te
         raise ValueError("the recording has no samples; there must be at least one")
 
 
-def _batches(items: Iterable[Item], size: int, length: Callable[[Item], int]) -> Iterator[list[Item]]:
+def _batches(
+    items: Iterable[Item], size: int, length: Callable[[Item], int]
+) -> Generator[list[Item], None, None]:
     """Items in order, up to `size` of the same length at a time."""
     batch: list[Item] = []
     for item in items:
