@@ -39,12 +39,19 @@ def test_signals_are_noted_in_the_block_alone(numbers, request_):
     assert {number: signal.getsignal(number) for number in before} == before
 
 
+def _say_and_sleep(begun):
+    begun.set()
+    time.sleep(60)
+
+
 def test_a_process_forked_off_ends_by_sigterm():
     """As multiprocessing ends its workers."""
-    signals = PreemptionSignals()
+    signals, context = PreemptionSignals(), multiprocessing.get_context("fork")
     with signals.noted():
-        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        begun = context.Event()
+        process = context.Process(target=_say_and_sleep, args=(begun,))
         process.start()
+        assert begun.wait(20)  # Python forgets signals that a process gets while it is forked
         process.terminate()
         process.join(20)
     assert process.exitcode == -signal.SIGTERM
