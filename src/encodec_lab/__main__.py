@@ -1,8 +1,6 @@
 """`python -m encodec_lab` is the `encodec` command."""
 
-import sys
-
-from encodec_lab.cli.main import main
+from encodec_lab.cli.main import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -118,3 +118,14 @@ def test_a_closed_standard_output_is_one_line(recording: Path, mono_export: Path
         err = process.stderr.read()
         assert process.wait() == 1
     assert err == b"encodec: standard output was closed before all was written\n"
+
+
+def test_all_is_in_the_pipe_when_the_process_ends(recording: Path, mono_export: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "encodec_lab", "--model", str(mono_export)]
+    piped = subprocess.run([*command, str(recording), "-"], capture_output=True)
+    assert (piped.returncode, piped.stderr) == (0, b"")
+    assert run("--model", mono_export, recording, tmp_path / "a.ecdc") == 0
+    assert piped.stdout == (tmp_path / "a.ecdc").read_bytes()
+    (tmp_path / "b.ecdc").write_bytes(piped.stdout[:-1])
+    cut = subprocess.run([*command, str(tmp_path / "b.ecdc"), "-"], capture_output=True, text=True)
+    assert cut.returncode == 1 and cut.stderr.count("\n") == 1

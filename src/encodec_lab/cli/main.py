@@ -1,5 +1,7 @@
 """The `encodec` command: parse, plan, carry out, and say in one line what went wrong."""
 
+import os
+import sys
 from collections.abc import Sequence
 
 from encodec_lab.cli.arguments import Arguments, parse_arguments
@@ -14,6 +16,23 @@ from encodec_lab.cli.standard_streams import StandardInput
 # RuntimeError and MemoryError: torch's way to say that memory is short or a device failed.
 _FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
 _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+
+
+def run() -> None:
+    """Run the command on the process's arguments and end the process.
+
+    The process ends at once where torch has been loaded, whose libraries take 0.3 s and 120 MB to be taken down in
+    order. By then all files are closed, all threads have ended, and only standard output and error may hold something.
+    """
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(status)  # Python knows what to say
+    if "torch" in sys.modules:
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
