@@ -1,8 +1,11 @@
 """`-` for standard input and output, in every direction."""
 
 import io
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,3 +132,27 @@ def test_all_is_in_the_pipe_when_the_process_ends(recording: Path, mono_export: 
     (tmp_path / "b.ecdc").write_bytes(piped.stdout[:-1])
     cut = subprocess.run([*command, str(tmp_path / "b.ecdc"), "-"], capture_output=True, text=True)
     assert cut.returncode == 1 and cut.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts the threads of another process")
+def test_an_interrupt_ends_the_wait_for_input_that_does_not_come(mono_export: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", random_wav(1, 60 * 24_000)[0], 24_000)
+    assert run("--model", mono_export, tmp_path / "a.wav") == 0
+    options = ["--model", str(mono_export), "--jobs", "2"]
+    command = [sys.executable, "-m", "encodec_lab", *options, "-", str(tmp_path / "b.wav")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stderr is not None
+        try:
+            stream = (tmp_path / "a.ecdc").read_bytes()
+            process.stdin.write(stream[: len(stream) * 3 // 4])
+            process.stdin.flush()
+            deadline_s = time.monotonic() + 60
+            while len(os.listdir(f"/proc/{process.pid}/task")) < 3:
+                assert process.poll() is None and time.monotonic() < deadline_s
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
+        assert process.stderr.read() == b"encodec: interrupted\n"
+    assert not (tmp_path / "b.wav").exists()

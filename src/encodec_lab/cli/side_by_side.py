@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from encodec_lab.cli.jobs import Job
 from encodec_lab.cli.progress import ProgressBar
@@ -57,6 +57,7 @@ def do_side_by_side(
     with ThreadPoolExecutor(num_threads, initializer=_use_one_torch_thread) as threads:
         results = [threads.submit(one, place) for place in range(len(jobs))]
         try:
+            wait(results, return_when=FIRST_EXCEPTION)
             return [result.result() for result in results]
         except BaseException:
             board.given_up = True

@@ -34,14 +34,19 @@ def in_background(items: Generator[Item, None, None]) -> Generator[Item, None, N
         target=_produce, args=(items, handed, stop, torch.get_num_threads()), name="stage", daemon=True
     )
     thread.start()
+    waits = True
     try:
         while not isinstance(item := handed.get(), _End):
             yield item
         if item.error is not None:
             raise item.error
+    except KeyboardInterrupt:
+        waits = False  # for a thread that may wait for input that never comes; it does not keep the process from ending
+        raise
     finally:
         stop.set()
-        thread.join()
+        if waits:
+            thread.join()
 
 
 def _produce(

@@ -20,7 +20,8 @@ Result = TypeVar("Result")
 
 # How far the work may run ahead of who takes the results, who has work of his own to do between them: an LSTM takes
 # those of half a minute at a time, for as long as a thread needs for some ten pieces.
-_NUM_AHEAD_PER_THREAD = 16
+_NUM_AHEAD = 16
+_NUM_AHEAD_PER_THREAD = 2
 
 
 class _GivenUp(BaseException):
@@ -51,7 +52,8 @@ def mapped(
 
     Threads take the items themselves, one at a time, a few dozens ahead of the results that are taken, and are gone
     when this iterator ends or is closed; it closes `items`. What items or work raise is raised here, after all results
-    before it. Threads have the caller's number of torch threads, and make no gradients.
+    before it; after a KeyboardInterrupt the threads are left to themselves. They have the caller's number of torch
+    threads, and make no gradients.
     """
     if num_threads > 1:
         yield from _Crew(items, work, num_threads).results()
@@ -101,7 +103,7 @@ class _Crew(Generic[Item, Result]):
     ) -> None:
         self._items = items
         self._work = work
-        self._num_ahead = _NUM_AHEAD_PER_THREAD * num_threads
+        self._num_ahead = _NUM_AHEAD + _NUM_AHEAD_PER_THREAD * num_threads
         self._places = _Places()
         self._taking = threading.Lock()  # held by the thread that takes the next item
         self._num_items = 0  # that have been taken
@@ -117,18 +119,24 @@ class _Crew(Generic[Item, Result]):
 
     def results(self) -> Iterator[Result]:
         """Start the threads, and hand their results on."""
-        for thread in self._threads:
-            thread.start()
+        started: list[threading.Thread] = []
         try:
+            for thread in self._threads:
+                thread.start()
+                started.append(thread)
             while self._waits_for_next():
                 yield self._take_next()
             if self._error is not None:
                 raise self._error
+        except KeyboardInterrupt:
+            started.clear()  # one may wait for input that never comes; they do not keep the process from ending
+            raise
         finally:
             self._end(0, None)
-            for thread in self._threads:
+            for thread in started:
                 thread.join()
-            self._items.close()
+            if started:
+                self._items.close()
 
     def _waits_for_next(self) -> bool:
         """Whether there is another result, as soon as that is known."""
