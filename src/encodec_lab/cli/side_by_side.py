@@ -57,7 +57,8 @@ def do_side_by_side(
     with ThreadPoolExecutor(num_threads, initializer=_use_one_torch_thread) as threads:
         results = [threads.submit(one, place) for place in range(len(jobs))]
         try:
-            wait(results, return_when=FIRST_EXCEPTION)
+            for finished in wait(results, return_when=FIRST_EXCEPTION).done:
+                finished.result()  # raises what has ended it
             return [result.result() for result in results]
         except BaseException:
             board.given_up = True
