@@ -114,7 +114,7 @@ def test_without_the_plugin(tmp_path):
 
 def test_a_run_under_srun_gives_way_twice_and_goes_on(slurm, noise_folder, tmp_path, monkeypatch):
     """At its time limit it is requeued; SIGTERM, which scancel sends, is only saved for, here before a validation."""
-    unbroken, run = tmp_path / "unbroken", tmp_path / f"outputs/tiny/slurm_{JOB}_0"
+    unbroken = tmp_path / "unbroken"
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     train(compose(*overrides(noise_folder), *rank_states(unbroken), f"output_dir={unbroken}"))
     command = [
@@ -136,6 +136,7 @@ def test_a_run_under_srun_gives_way_twice_and_goes_on(slurm, noise_folder, tmp_p
     for step in (3, 8):
         result = start()
         assert result.returncode == PREEMPTED_STATUS, result.stderr
+        (run,) = (tmp_path / "outputs/tiny").glob(f"slurm_{JOB}_0_*")
         assert f"preempted: {run} holds the run as of step {step}; " in result.stderr
         assert (f"job {JOB} is requeued" in result.stderr) == (step == 3)
         assert asked.read_text() == f"requeue {JOB}\n"
@@ -166,6 +167,22 @@ def test_a_job_that_is_run_again_goes_on_from_its_last_checkpoint(noise_folder, 
     monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
     train(compose(*settings, "trainer.max_steps=2"))
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def test_a_job_does_not_write_over_another_run(noise_folder, tmp_path, monkeypatch):
+    settings = [*overrides(noise_folder), f"output_dir={tmp_path}"]
+    train(compose(*settings, "trainer.max_steps=2"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for name, value in job_environment(1).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    with pytest.raises(ValueError, match=r"last.ckpt: ckpt_path=last goes on with it, hydra.run.dir=… names"):
+        train(compose(*settings))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    monkeypatch.setenv("SLURM_NODEID", "0")
+    assert train(compose(*settings, "ckpt_path=last", "trainer.max_steps=3")).global_step == 3
 
 
 def test_a_local_job_of_submitit_gives_way_and_goes_on(noise_folder, tmp_path):
@@ -212,7 +229,6 @@ def test_a_submitted_job_of_two_ranks_of_which_one_is_told_to_give_way(slurm, no
             str(REPOSITORY / "train.py"),
             *SUBMIT,
             "hydra.launcher.gpus_per_node=null",
-            "hydra.sweep.dir=sweep",
             *settings,
             *rank_states(tmp_path),
             *signals("{5: SIGUSR2}", 1),
@@ -223,18 +239,20 @@ def test_a_submitted_job_of_two_ranks_of_which_one_is_told_to_give_way(slurm, no
         text=True,
     )
     try:
-        pickle, script = tmp_path / f"sweep/.submitit/{JOB}/{JOB}_submitted.pkl", tmp_path / "slurm/script.sh"
+        pickles, script = f"multirun/tiny/*/.submitit/{JOB}/{JOB}_submitted.pkl", tmp_path / "slurm/script.sh"
         deadline_s = time.monotonic() + LONGEST_WAIT_S
-        while not (script.is_file() and pickle.is_file()):
+        while not (script.is_file() and any(tmp_path.glob(pickles))):
             assert submitted.poll() is None and time.monotonic() < deadline_s
             time.sleep(0.1)
+        (pickle,) = tmp_path.glob(pickles)
         job = ["bash", str(script)]
         job_settings = os.environ | {"OMP_NUM_THREADS": "1"} | environment | job_environment(2)
         first = subprocess.run(job, cwd=tmp_path, env=job_settings, check=False, timeout=LONGEST_WAIT_S)
         said = "\n".join(path.read_text() for path in sorted(pickle.parent.glob("*_log.*")))
         assert first.returncode == 255, said  # as submitit ends a job that goes on later
         assert (tmp_path / "slurm/scontrol.txt").read_text() == f"requeue {JOB}\n"
-        last = tmp_path / "sweep/0/checkpoints/last.ckpt"
+        (last,) = tmp_path.glob("multirun/tiny/*/0/checkpoints/last.ckpt")
+        assert last.parents[2] == pickle.parents[2]  # what submits and what is submitted agree
         assert torch.load(last, weights_only=True)["global_step"] == 7  # the ranks agree within a step
         again = subprocess.run(job, cwd=tmp_path, env=job_settings, check=False, timeout=LONGEST_WAIT_S)
         assert again.returncode == 0

@@ -72,7 +72,8 @@ class PreemptionCheckpoint(Checkpoint):
         """Leave: all of the step before has been logged."""
         if self._agreed:
             raise PreemptedError(
-                f"preempted: {self.folder} holds the run as of step {trainer.global_step}",
+                self.folder,
+                trainer.global_step,
                 max(self._agreed, self.signals.request),
                 trainer.is_global_zero,
             )
