@@ -13,8 +13,9 @@ from slurm_commands import JOB, install_slurm, job_environment
 from small_run import REPOSITORY, compose, shrunk, start_program
 
 from encodec_lab.evaluation.training_log import read_training_records
-from encodec_lab.training.preemption import PREEMPTED_FILE, PREEMPTED_STATUS
+from encodec_lab.training.preemption import LAST_CHECKPOINT, PREEMPTED_FILE, PREEMPTED_STATUS, PreemptedError
 from encodec_lab.training.run import train
+from encodec_lab.training.safety_net import DivergedError
 
 NUM_STEPS = 11
 VALIDATION_INTERVAL = 4
@@ -167,6 +168,77 @@ def test_a_job_that_is_run_again_goes_on_from_its_last_checkpoint(noise_folder, 
     monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
     train(compose(*settings, "trainer.max_steps=2"))
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def signal_at(hook: str, number: str) -> list[str]:
+    return [
+        "+callbacks.signal._target_=signalled.SignalAtHook",
+        f"+callbacks.signal.hook={hook}",
+        f"+callbacks.signal.number={number}",
+    ]
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True)["global_step"])
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_train_start"])
+def test_a_signal_before_the_first_step_is_saved_for_after_it(hook, noise_folder, tmp_path, monkeypatch):
+    """Lightning takes SIGTERM between the two."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with pytest.raises(PreemptedError):
+        train(compose(*overrides(noise_folder), *signal_at(hook, "SIGTERM"), f"output_dir={tmp_path}"))
+    assert step_of(tmp_path / LAST_CHECKPOINT) == 1
+
+
+def test_a_signal_to_all_processes_of_a_run(noise_folder, tmp_path):
+    """The loader's workers get it, too, and are still needed."""
+    terminates = ["+callbacks.terminates._target_=signalled.TerminatesGroup", "+callbacks.terminates.step=3"]
+    settings = [*overrides(noise_folder), *terminates, "data.num_workers=2", f"hydra.run.dir={tmp_path}/run"]
+    result = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), *settings],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": finds_callbacks()},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_WAIT_S,
+        check=False,
+    )
+    assert result.returncode == PREEMPTED_STATUS, result.stderr
+    assert "Traceback" not in result.stderr
+    assert step_of(tmp_path / "run" / LAST_CHECKPOINT) == 4
+
+
+def test_a_run_that_has_gone_on_and_failed_does_not_go_on_again(noise_folder, tmp_path, monkeypatch, capsys):
+    """So that it can go on from an earlier checkpoint."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    settings = [*overrides(noise_folder), "callbacks.checkpoint.save_top_k=-1", f"output_dir={tmp_path}"]
+    with pytest.raises(PreemptedError):
+        train(compose(*settings, *signals("{5: SIGUSR1}", 0)))
+    (early,) = (tmp_path / "checkpoints").glob("step_*4.ckpt")
+    again = [*settings, f"ckpt_path={early}"]
+    with pytest.raises(DivergedError):
+        train(compose(*again, "codec_training.max_skipped_steps=1", "generator_optimizer.lr=1e30"))
+    assert (
+        f"goes on from {tmp_path / LAST_CHECKPOINT} (ckpt_path={early} is set aside)\n"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / PREEMPTED_FILE).exists()
+    train(compose(*again, "trainer.max_steps=5"))
+    assert "goes on from" not in capsys.readouterr().err
+    assert step_of(tmp_path / LAST_CHECKPOINT) == 5
+
+
+def test_a_run_that_has_no_step_left_has_finished(noise_folder, tmp_path, monkeypatch):
+    """Lightning calls few of its hooks then."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    settings = [*overrides(noise_folder), f"output_dir={tmp_path}"]
+    with pytest.raises(PreemptedError):
+        train(compose(*settings, *signals("{2: SIGUSR1}", 0)))
+    assert (tmp_path / PREEMPTED_FILE).is_file()
+    train(compose(*settings, "trainer.max_steps=3"))
+    assert not (tmp_path / PREEMPTED_FILE).exists()
 
 
 def test_a_job_does_not_write_over_another_run(noise_folder, tmp_path, monkeypatch):

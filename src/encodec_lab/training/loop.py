@@ -3,7 +3,6 @@
 import logging
 import sys
 import warnings
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from encodec_lab.training.atomic_checkpoint import AtomicCheckpointIO
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
 from encodec_lab.training.preemption import LAST_CHECKPOINT, goes_on
-from encodec_lab.training.preemption_checkpoint import PreemptionCheckpoint
+from encodec_lab.training.preemption_checkpoint import giving_way
 from encodec_lab.training.safety_net import DivergedError
 from encodec_lab.training.slurm_job import task_of_srun
 from encodec_lab.training.step_module import StepTraining
@@ -90,13 +89,12 @@ def fit(
         output_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(values), output_dir / "config.yaml")
         drop_metrics_from(output_dir / METRICS_FILE, first_step)
+        if (given := values["ckpt_path"]) not in (None, "last", checkpoint):
+            print(f"goes on from {checkpoint} (ckpt_path={given} is set aside)", file=sys.stderr, flush=True)
     if trainer.is_global_zero and trainer.strategy.launcher is not None:
         let_other_processes_join()
     try:
-        with ExitStack() as noting:
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, PreemptionCheckpoint):
-                    noting.enter_context(callback.signals.noted())
+        with giving_way(trainer, output_dir):
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except (AudioFileError, DivergedError):
         raise

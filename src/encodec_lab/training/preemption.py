@@ -21,7 +21,7 @@ from types import FrameType
 from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.training.slurm_job import RequeueError, is_run_again, requeue_job, task_of_srun
 
-# In the folder of a run that has given way and has not finished since.
+# In the folder of a run that has given way and has not ended since.
 PREEMPTED_FILE = "preempted.txt"
 LAST_CHECKPOINT = Path("checkpoints/last.ckpt")
 # The exit status of a run that has given way: "try again later" (EX_TEMPFAIL of sysexits.h).
@@ -77,18 +77,13 @@ class PreemptionSignals:
             yield
             return
         before = {number: signal.getsignal(number) for number in _REQUESTS}
-        self.take()
+        for number in before:
+            signal.signal(number, self._note)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def take(self) -> None:
-        """Take the signals, whoever has them."""
-        if threading.current_thread() is threading.main_thread():
-            for number in _REQUESTS:
-                signal.signal(number, self._note)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if os.getpid() == self._process:
@@ -110,7 +105,7 @@ def mark_preempted(output_dir: Path) -> None:
 
 
 def unmark_preempted(output_dir: Path) -> None:
-    """Take the note away: the run has finished."""
+    """Take the note away: the run has ended, whether by finishing or by failing."""
     (output_dir / PREEMPTED_FILE).unlink(missing_ok=True)
 
 
