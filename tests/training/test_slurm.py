@@ -163,7 +163,7 @@ def test_a_job_that_is_run_again_goes_on_from_its_last_checkpoint(noise_folder, 
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     train(compose(*settings, f"trainer.max_steps={VALIDATION_INTERVAL}"))  # there is no checkpoint yet
     records = read_training_records(tmp_path / "metrics.csv")
-    train(compose(*settings))
+    train(compose(*settings, "seed=99"))  # which a run that begins anew would show
     assert read_training_records(tmp_path / "metrics.csv")[: VALIDATION_INTERVAL - 1] == records[:3]
     monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
     train(compose(*settings, "trainer.max_steps=2"))
