@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from signalled_run import NUM_STEPS, VALIDATION_INTERVAL, overrides, rank_states, signal_at, signals
 from slurm_commands import JOB, install_slurm, job_environment
-from small_run import REPOSITORY, compose, shrunk, start_program
+from small_run import REPOSITORY, compose, start_program
 
 from encodec_lab.evaluation.training_log import read_training_records
 from encodec_lab.training.preemption import LAST_CHECKPOINT, PREEMPTED_FILE, PREEMPTED_STATUS, PreemptedError
 from encodec_lab.training.run import train
 from encodec_lab.training.safety_net import DivergedError
 
-NUM_STEPS = 11
-VALIDATION_INTERVAL = 4
 LONGEST_WAIT_S = 240
 SUBMIT = ["--multirun", "hydra/launcher=slurm"]
 
@@ -30,30 +29,6 @@ def slurm(tmp_path: Path) -> dict[str, str]:
 
 def finds_callbacks() -> str:
     return os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-
-
-def overrides(noise_folder: Path) -> list[str]:
-    return [
-        "experiment=tiny",
-        *shrunk(noise_folder),
-        "codec_training.discriminator_probability=0.5",
-        f"codec_training.schedule.total_steps={NUM_STEPS}",
-        f"trainer.max_steps={NUM_STEPS}",
-        f"trainer.val_check_interval={VALIDATION_INTERVAL}",
-        "~callbacks.samples",
-    ]
-
-
-def rank_states(folder: Path) -> list[str]:
-    return ["+callbacks.states._target_=rank_states.RankStates", f"+callbacks.states.folder={folder}"]
-
-
-def signals(at: str, rank: int) -> list[str]:
-    return [
-        "+callbacks.signals._target_=signalled.SignalsAtSteps",
-        f"+callbacks.signals.signals={at}",
-        f"+callbacks.signals.rank={rank}",
-    ]
 
 
 def assert_same_states(actual: Path, expected: Path, num_ranks: int) -> None:
@@ -117,11 +92,12 @@ def test_a_run_under_srun_gives_way_twice_and_goes_on(slurm, noise_folder, tmp_p
     """At its time limit it is requeued; SIGTERM, which scancel sends, is only saved for, here before a validation."""
     unbroken = tmp_path / "unbroken"
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    train(compose(*overrides(noise_folder), *rank_states(unbroken), f"output_dir={unbroken}"))
+    settings = [*overrides(noise_folder), "callbacks.checkpoint.every_n_steps=5"]  # not where it is validated
+    train(compose(*settings, *rank_states(unbroken), f"output_dir={unbroken}"))
     command = [
         sys.executable,
         str(REPOSITORY / "train.py"),
-        *overrides(noise_folder),
+        *settings,
         *rank_states(tmp_path),
         *signals("{2: SIGUSR1, 7: SIGTERM}", 0),
     ]
@@ -168,14 +144,6 @@ def test_a_job_that_is_run_again_goes_on_from_its_last_checkpoint(noise_folder, 
     monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
     train(compose(*settings, "trainer.max_steps=2"))
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
-
-
-def signal_at(hook: str, number: str) -> list[str]:
-    return [
-        "+callbacks.signal._target_=signalled.SignalAtHook",
-        f"+callbacks.signal.hook={hook}",
-        f"+callbacks.signal.number={number}",
-    ]
 
 
 def step_of(checkpoint: Path) -> int:
