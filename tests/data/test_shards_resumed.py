@@ -1,6 +1,7 @@
 """Shards that were being packed when the process ended are gone on with, to the same bytes."""
 
 import fcntl
+import os
 import shutil
 
 import pytest
@@ -82,6 +83,25 @@ def test_again_from_where_a_file_has_changed(folder, write_noise, tmp_path):
     packed, seen = pack(folder, tmp_path / "shards")
     assert seen == names(3)
     assert packed == pack(folder, tmp_path / "anew")[0]
+
+
+def test_again_from_where_a_file_may_have_changed(folder, unbroken, tmp_path):
+    """Of the same length, but not of the same time."""
+    stop_after(folder, tmp_path / "shards", 6)
+    os.utime(folder / "3.flac", ns=(0, 0))
+    assert pack(folder, tmp_path / "shards") == (unbroken, names(3))
+
+
+def test_a_file_that_was_bad_for_another_reason_is_looked_at_again(folder, unbroken, tmp_path):
+    """As when reading it failed, of which the file itself shows nothing."""
+    bad = folder / "2.flac"
+    content, status = bad.read_bytes(), bad.stat()
+    bad.write_bytes(b"x" * len(content))
+    os.utime(bad, ns=(status.st_atime_ns, status.st_mtime_ns))
+    stop_after(folder, tmp_path / "shards", 6)
+    bad.write_bytes(content)
+    os.utime(bad, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert pack(folder, tmp_path / "shards") == (unbroken, names(2))
 
 
 def test_again_with_shards_of_another_size(folder, tmp_path):

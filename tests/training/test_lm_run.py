@@ -1,6 +1,7 @@
 """`recipes/train_lm.py`, from a codec and recordings to a folder that holds both."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,31 @@ def state_of(trainer):
     for index, moments in trainer.optimizers[0].state_dict()["state"].items():
         state |= {f"{index}.{name}": value for name, value in moments.items()}
     return state
+
+
+def test_after_the_training_no_signal_ends_the_run(settings, tmp_path, monkeypatch):
+    """The last validation and the export would be lost."""
+    received, finds = [], str(Path(__file__).parent)
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, lambda got, _: received.append(got)) for number in numbers}
+    monkeypatch.syspath_prepend(finds)
+    callbacks = [
+        setting
+        for number in numbers
+        for setting in (
+            f"+callbacks.{number.name}._target_=signalled.SignalAtHook",
+            f"+callbacks.{number.name}.hook=on_validation_start",
+            f"+callbacks.{number.name}.is_after_training=true",
+            f"+callbacks.{number.name}.number={number.name}",
+        )
+    ]
+    try:
+        train_lm(resumable(settings, tmp_path, *callbacks))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert received == []
+    assert (tmp_path / "codec").is_dir()
 
 
 @pytest.mark.parametrize("step", [2, 3, 5])

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -70,22 +71,28 @@ def test_a_run_goes_on_until_the_note_is_taken_away(tmp_path, monkeypatch):
     assert goes_on(tmp_path)
 
 
+def preempted(request_=Request.SAVE_AND_REQUEUE, is_first_rank=True):
+    return PreemptedError(Path("run"), 3, request_, is_first_rank)
+
+
 def test_other_ranks_leave_quietly(capsys):
-    assert leave(PreemptedError("saved", Request.SAVE_AND_REQUEUE, is_first_rank=False)) == 0
+    assert leave(preempted(is_first_rank=False)) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_outside_of_slurm_the_command_is_to_be_given_again(capsys):
-    assert leave(PreemptedError("saved", Request.SAVE_AND_REQUEUE, is_first_rank=True)) == PREEMPTED_STATUS
-    assert capsys.readouterr().err == "saved; the same command goes on from there\n"
+    assert leave(preempted()) == PREEMPTED_STATUS
+    assert capsys.readouterr().err == (
+        "preempted: run holds the run as of step 3; the same command with hydra.run.dir=run goes on from there\n"
+    )
 
 
 def test_a_requeue_that_fails_is_told(capsys, monkeypatch, tmp_path):
     for name, value in {"JOB_ID": "7", "STEP_ID": "0", "JOB_NAME": "codec"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert leave(PreemptedError("saved", Request.SAVE_AND_REQUEUE, is_first_rank=True)) == PREEMPTED_STATUS
-    assert "saved; the same command goes on from there, but the job could not" in capsys.readouterr().err
+    assert leave(preempted()) == PREEMPTED_STATUS
+    assert "with hydra.run.dir=run goes on from there, but the job could not be" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("request_", [Request.SAVE, Request.SAVE_AND_REQUEUE])
@@ -93,7 +100,7 @@ def test_whoever_handled_the_signal_requeues(request_, capsys):
     received = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: received.append(number))
     try:
-        assert leave(PreemptedError("saved", request_, is_first_rank=True)) == PREEMPTED_STATUS
+        assert leave(preempted(request_)) == PREEMPTED_STATUS
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert received == ([signal.SIGUSR2] if request_ == Request.SAVE_AND_REQUEUE else [])

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from signalled_run import NUM_STEPS, VALIDATION_INTERVAL, overrides, rank_states, signal_at, signals
 from slurm_commands import JOB, install_slurm, job_environment
-from small_run import REPOSITORY, compose, shrunk, start_program
+from small_run import REPOSITORY, compose, start_program
 
 from encodec_lab.evaluation.training_log import read_training_records
-from encodec_lab.training.preemption import PREEMPTED_FILE, PREEMPTED_STATUS
+from encodec_lab.training.preemption import LAST_CHECKPOINT, PREEMPTED_FILE, PREEMPTED_STATUS, PreemptedError
 from encodec_lab.training.run import train
+from encodec_lab.training.safety_net import DivergedError
 
-NUM_STEPS = 11
-VALIDATION_INTERVAL = 4
 LONGEST_WAIT_S = 240
 SUBMIT = ["--multirun", "hydra/launcher=slurm"]
 
@@ -29,30 +29,6 @@ def slurm(tmp_path: Path) -> dict[str, str]:
 
 def finds_callbacks() -> str:
     return os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-
-
-def overrides(noise_folder: Path) -> list[str]:
-    return [
-        "experiment=tiny",
-        *shrunk(noise_folder),
-        "codec_training.discriminator_probability=0.5",
-        f"codec_training.schedule.total_steps={NUM_STEPS}",
-        f"trainer.max_steps={NUM_STEPS}",
-        f"trainer.val_check_interval={VALIDATION_INTERVAL}",
-        "~callbacks.samples",
-    ]
-
-
-def rank_states(folder: Path) -> list[str]:
-    return ["+callbacks.states._target_=rank_states.RankStates", f"+callbacks.states.folder={folder}"]
-
-
-def signals(at: str, rank: int) -> list[str]:
-    return [
-        "+callbacks.signals._target_=signalled.SignalsAtSteps",
-        f"+callbacks.signals.signals={at}",
-        f"+callbacks.signals.rank={rank}",
-    ]
 
 
 def assert_same_states(actual: Path, expected: Path, num_ranks: int) -> None:
@@ -114,13 +90,14 @@ def test_without_the_plugin(tmp_path):
 
 def test_a_run_under_srun_gives_way_twice_and_goes_on(slurm, noise_folder, tmp_path, monkeypatch):
     """At its time limit it is requeued; SIGTERM, which scancel sends, is only saved for, here before a validation."""
-    unbroken, run = tmp_path / "unbroken", tmp_path / f"outputs/tiny/slurm_{JOB}_0"
+    unbroken = tmp_path / "unbroken"
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    train(compose(*overrides(noise_folder), *rank_states(unbroken), f"output_dir={unbroken}"))
+    settings = [*overrides(noise_folder), "callbacks.checkpoint.every_n_steps=5"]  # not where it is validated
+    train(compose(*settings, *rank_states(unbroken), f"output_dir={unbroken}"))
     command = [
         sys.executable,
         str(REPOSITORY / "train.py"),
-        *overrides(noise_folder),
+        *settings,
         *rank_states(tmp_path),
         *signals("{2: SIGUSR1, 7: SIGTERM}", 0),
     ]
@@ -136,6 +113,7 @@ def test_a_run_under_srun_gives_way_twice_and_goes_on(slurm, noise_folder, tmp_p
     for step in (3, 8):
         result = start()
         assert result.returncode == PREEMPTED_STATUS, result.stderr
+        (run,) = (tmp_path / "outputs/tiny").glob(f"slurm_{JOB}_0_*")
         assert f"preempted: {run} holds the run as of step {step}; " in result.stderr
         assert (f"job {JOB} is requeued" in result.stderr) == (step == 3)
         assert asked.read_text() == f"requeue {JOB}\n"
@@ -161,11 +139,90 @@ def test_a_job_that_is_run_again_goes_on_from_its_last_checkpoint(noise_folder, 
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     train(compose(*settings, f"trainer.max_steps={VALIDATION_INTERVAL}"))  # there is no checkpoint yet
     records = read_training_records(tmp_path / "metrics.csv")
-    train(compose(*settings))
+    train(compose(*settings, "seed=99"))  # which a run that begins anew would show
     assert read_training_records(tmp_path / "metrics.csv")[: VALIDATION_INTERVAL - 1] == records[:3]
     monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
     train(compose(*settings, "trainer.max_steps=2"))
     assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True)["global_step"])
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_train_start"])
+def test_a_signal_before_the_first_step_is_saved_for_after_it(hook, noise_folder, tmp_path, monkeypatch):
+    """Lightning takes SIGTERM between the two."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    with pytest.raises(PreemptedError):
+        train(compose(*overrides(noise_folder), *signal_at(hook, "SIGTERM"), f"output_dir={tmp_path}"))
+    assert step_of(tmp_path / LAST_CHECKPOINT) == 1
+
+
+def test_a_signal_to_all_processes_of_a_run(noise_folder, tmp_path):
+    """The loader's workers get it, too, and are still needed."""
+    terminates = ["+callbacks.terminates._target_=signalled.TerminatesGroup", "+callbacks.terminates.step=3"]
+    settings = [*overrides(noise_folder), *terminates, "data.num_workers=2", f"hydra.run.dir={tmp_path}/run"]
+    result = subprocess.run(
+        [sys.executable, str(REPOSITORY / "train.py"), *settings],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": finds_callbacks()},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_WAIT_S,
+        check=False,
+    )
+    assert result.returncode == PREEMPTED_STATUS, result.stderr
+    assert "Traceback" not in result.stderr
+    assert step_of(tmp_path / "run" / LAST_CHECKPOINT) == 4
+
+
+def test_a_run_that_has_gone_on_and_failed_does_not_go_on_again(noise_folder, tmp_path, monkeypatch, capsys):
+    """So that it can go on from an earlier checkpoint."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    settings = [*overrides(noise_folder), "callbacks.checkpoint.save_top_k=-1", f"output_dir={tmp_path}"]
+    with pytest.raises(PreemptedError):
+        train(compose(*settings, *signals("{5: SIGUSR1}", 0)))
+    (early,) = (tmp_path / "checkpoints").glob("step_*4.ckpt")
+    again = [*settings, f"ckpt_path={early}"]
+    with pytest.raises(DivergedError):
+        train(compose(*again, "codec_training.max_skipped_steps=1", "generator_optimizer.lr=1e30"))
+    assert (
+        f"goes on from {tmp_path / LAST_CHECKPOINT} (ckpt_path={early} is set aside)\n"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / PREEMPTED_FILE).exists()
+    train(compose(*again, "trainer.max_steps=5"))
+    assert "goes on from" not in capsys.readouterr().err
+    assert step_of(tmp_path / LAST_CHECKPOINT) == 5
+
+
+def test_a_run_that_has_no_step_left_has_finished(noise_folder, tmp_path, monkeypatch):
+    """Lightning calls few of its hooks then."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    settings = [*overrides(noise_folder), f"output_dir={tmp_path}"]
+    with pytest.raises(PreemptedError):
+        train(compose(*settings, *signals("{2: SIGUSR1}", 0)))
+    assert (tmp_path / PREEMPTED_FILE).is_file()
+    train(compose(*settings, "trainer.max_steps=3"))
+    assert not (tmp_path / PREEMPTED_FILE).exists()
+
+
+def test_a_job_does_not_write_over_another_run(noise_folder, tmp_path, monkeypatch):
+    settings = [*overrides(noise_folder), f"output_dir={tmp_path}"]
+    train(compose(*settings, "trainer.max_steps=2"))
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for name, value in job_environment(1).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    with pytest.raises(ValueError, match=r"last.ckpt: ckpt_path=last goes on with it, hydra.run.dir=… names"):
+        train(compose(*settings))
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    monkeypatch.setenv("SLURM_NODEID", "0")
+    assert train(compose(*settings, "ckpt_path=last", "trainer.max_steps=3")).global_step == 3
 
 
 def test_a_local_job_of_submitit_gives_way_and_goes_on(noise_folder, tmp_path):
@@ -212,7 +269,6 @@ def test_a_submitted_job_of_two_ranks_of_which_one_is_told_to_give_way(slurm, no
             str(REPOSITORY / "train.py"),
             *SUBMIT,
             "hydra.launcher.gpus_per_node=null",
-            "hydra.sweep.dir=sweep",
             *settings,
             *rank_states(tmp_path),
             *signals("{5: SIGUSR2}", 1),
@@ -223,18 +279,20 @@ def test_a_submitted_job_of_two_ranks_of_which_one_is_told_to_give_way(slurm, no
         text=True,
     )
     try:
-        pickle, script = tmp_path / f"sweep/.submitit/{JOB}/{JOB}_submitted.pkl", tmp_path / "slurm/script.sh"
+        pickles, script = f"multirun/tiny/*/.submitit/{JOB}/{JOB}_submitted.pkl", tmp_path / "slurm/script.sh"
         deadline_s = time.monotonic() + LONGEST_WAIT_S
-        while not (script.is_file() and pickle.is_file()):
+        while not (script.is_file() and any(tmp_path.glob(pickles))):
             assert submitted.poll() is None and time.monotonic() < deadline_s
             time.sleep(0.1)
+        (pickle,) = tmp_path.glob(pickles)
         job = ["bash", str(script)]
         job_settings = os.environ | {"OMP_NUM_THREADS": "1"} | environment | job_environment(2)
         first = subprocess.run(job, cwd=tmp_path, env=job_settings, check=False, timeout=LONGEST_WAIT_S)
         said = "\n".join(path.read_text() for path in sorted(pickle.parent.glob("*_log.*")))
         assert first.returncode == 255, said  # as submitit ends a job that goes on later
         assert (tmp_path / "slurm/scontrol.txt").read_text() == f"requeue {JOB}\n"
-        last = tmp_path / "sweep/0/checkpoints/last.ckpt"
+        (last,) = tmp_path.glob("multirun/tiny/*/0/checkpoints/last.ckpt")
+        assert last.parents[2] == pickle.parents[2]  # what submits and what is submitted agree
         assert torch.load(last, weights_only=True)["global_step"] == 7  # the ranks agree within a step
         again = subprocess.run(job, cwd=tmp_path, env=job_settings, check=False, timeout=LONGEST_WAIT_S)
         assert again.returncode == 0

@@ -1,9 +1,15 @@
 """What is told from SLURM's variables, and what scontrol is asked for."""
 
+import os
+import pty
+import sys
+
 import pytest
 from slurm_commands import install_slurm
 
 from encodec_lab.training.slurm_job import RequeueError, is_run_again, requeue_job, run_name
+
+STEP = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "codec"}
 
 
 @pytest.mark.parametrize(
@@ -12,13 +18,51 @@ from encodec_lab.training.slurm_job import RequeueError, is_run_again, requeue_j
         ({}, "now"),
         ({"SLURM_JOB_ID": "7"}, "now"),  # without srun
         ({"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "interactive"}, "now"),
-        ({"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_JOB_NAME": "codec"}, "slurm_7_0"),
+        (STEP, "slurm_7_0_"),
+        (STEP | {"SUBMITIT_EXECUTOR": "slurm"}, "now"),
     ],
 )
 def test_the_folder_of_a_batch_jobs_run_is_named_after_it(variables, name, monkeypatch):
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    assert run_name("now") == name
+    assert run_name("now").startswith(name)
+
+
+@pytest.mark.parametrize("arguments", [["seed=1"], ["seed=1 2"], ["seed=1", "2"]])
+def test_other_commands_of_a_job_step_have_other_folders(arguments, monkeypatch):
+    for variable, value in STEP.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    name = run_name("now")
+    assert name == run_name("later")
+    monkeypatch.setattr(sys, "argv", ["train.py", "seed=2"])
+    assert run_name("now") != name
+
+
+def test_at_a_terminal_a_run_has_a_folder_of_its_own(monkeypatch):
+    for variable, value in STEP.items():
+        monkeypatch.setenv(variable, value)
+    master, slave = pty.openpty()
+    with os.fdopen(master), os.fdopen(slave) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        assert run_name("now") == "now"
+
+
+@pytest.mark.parametrize("script", ["train.py", "recipes/train_lm.py"])
+def test_runs_and_sweeps_are_named_so(script, run_script, capsys, monkeypatch):
+    for variable, value in STEP.items():
+        monkeypatch.setenv(variable, value)
+    names = []
+    for node in ("run", "sweep"):
+        assert run_script(script, "--cfg", "hydra", "--package", f"hydra.{node}", "--resolve") == 0
+        (folder,) = [
+            line.removeprefix("dir: ")
+            for line in capsys.readouterr().out.splitlines()
+            if line.startswith("dir: ")
+        ]
+        names.append(folder)
+    assert [name.split("/")[0] for name in names] == ["outputs", "multirun"]
+    assert all("/slurm_7_0_" in name for name in names)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(None, False), ("0", False), ("2", True)])

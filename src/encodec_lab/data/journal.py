@@ -62,7 +62,7 @@ def opened_journal(path: Path) -> Iterator[Journal]:
 
 
 def source_key(source: Path | FilePart, *settings: object) -> str:
-    """What a file is recognised by: another of the same name has been changed at another time, or is as long.
+    """What a file is recognised by: another of the same name has been changed at another time, or is not as long.
 
     `settings` are what else the work on it depends on, as JSON can hold it.
     """

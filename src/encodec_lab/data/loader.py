@@ -1,5 +1,8 @@
 """Batches of crops, with a position in the run that can be saved and taken up again."""
 
+import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -86,6 +89,7 @@ class ResumableLoader:
             persistent_workers=self._num_workers > 0,
             pin_memory=self._pin_memory,
             collate_fn=_unchanged,
+            worker_init_fn=_heed_parent_alone,
             generator=torch.Generator(),
         )
 
@@ -116,6 +120,21 @@ class _FailuresAsValues(Dataset[CropBatch | AudioFileError]):
             return self._crops[indices]
         except AudioFileError as error:
             return error
+
+
+def _heed_parent_alone(_: int) -> None:
+    """Have a worker end by SIGTERM if it is from the process that trains, and by nobody else's.
+
+    A job that is to save and leave gets the signal in all of its processes, and still needs batches.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_when_told, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_told(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def _unchanged(batch: Any) -> Any:

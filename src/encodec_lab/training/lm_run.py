@@ -22,6 +22,7 @@ from encodec_lab.training.lm_figures import figures_table
 from encodec_lab.training.lm_module import LMTraining
 from encodec_lab.training.lm_start import start_from_codebooks_
 from encodec_lab.training.loop import build_trainer, check_module, fit, prepare
+from encodec_lab.training.preemption_checkpoint import taking_signals
 
 
 def train_lm(config: DictConfig) -> lightning.Trainer:
@@ -38,13 +39,26 @@ def train_lm(config: DictConfig) -> lightning.Trainer:
     data.trainer = trainer
     data.setup("fit")
     module = build_lm_module(preparation.values, codec, data)
-    fit(trainer, module, data, preparation)
+    with taking_signals(trainer):  # after the training, too, of which the end would be lost
+        fit(trainer, module, data, preparation)
+        _export(trainer, module, codec, data, preparation.values)
+    return trainer
+
+
+def _export(
+    trainer: lightning.Trainer,
+    module: LMTraining,
+    codec: EncodecModel,
+    data: CodeDataModule,
+    values: Mapping[str, Any],
+) -> None:
+    """Write codec and language model to the place for the export, and say what the model saves."""
     if module.figures_step != trainer.global_step and data.val_dataloader():
         trainer.validate(module, data, verbose=False)
     if trainer.is_global_zero:
-        output = preparation.values["output"]
+        output = values["output"]
         codes = next(iter(data.train_dataloader())).long().clamp(min=0)  # sequences are filled up with -1
-        export_with_lm(output, codec, module, preparation.values["codec"], codes)
+        export_with_lm(output, codec, module, values["codec"], codes)
         print(
             "\n".join(
                 [
@@ -55,7 +69,6 @@ def train_lm(config: DictConfig) -> lightning.Trainer:
             file=sys.stderr,
             flush=True,
         )
-    return trainer
 
 
 def load_frozen_codec(source: str, name: str | None) -> EncodecModel:

@@ -3,7 +3,6 @@
 import logging
 import sys
 import warnings
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,9 @@ from encodec_lab.training.atomic_checkpoint import AtomicCheckpointIO
 from encodec_lab.training.config import resolved
 from encodec_lab.training.local_logger import METRICS_FILE, drop_metrics_from
 from encodec_lab.training.preemption import LAST_CHECKPOINT, goes_on
-from encodec_lab.training.preemption_checkpoint import PreemptionCheckpoint
+from encodec_lab.training.preemption_checkpoint import giving_way
 from encodec_lab.training.safety_net import DivergedError
+from encodec_lab.training.slurm_job import task_of_srun
 from encodec_lab.training.step_module import StepTraining
 from encodec_lab.training.strategy import ReplicaStrategy, let_other_processes_join
 
@@ -57,7 +57,7 @@ def prepare(config: DictConfig) -> Preparation:
     """Resolve the configuration, find the checkpoint to resume from, and seed what is drawn from global generators.
 
     Raises:
-        ValueError: a setting is missing, or there is no such checkpoint.
+        ValueError: a setting is missing, there is no such checkpoint, or one that would be written over.
     """
     values = resolved(config)
     _quieten()
@@ -89,13 +89,12 @@ def fit(
         output_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(values), output_dir / "config.yaml")
         drop_metrics_from(output_dir / METRICS_FILE, first_step)
-    if trainer.is_global_zero and trainer.world_size > 1:
+        if (given := values["ckpt_path"]) not in (None, "last", checkpoint):
+            print(f"goes on from {checkpoint} (ckpt_path={given} is set aside)", file=sys.stderr, flush=True)
+    if trainer.is_global_zero and trainer.strategy.launcher is not None:
         let_other_processes_join()
     try:
-        with ExitStack() as noting:
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if isinstance(callback, PreemptionCheckpoint):
-                    noting.enter_context(callback.signals.noted())
+        with giving_way(trainer, output_dir):
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     except (AudioFileError, DivergedError):
         raise
@@ -144,13 +143,20 @@ def find_checkpoint(ckpt_path: str | None, output_dir: Path) -> str | None:
     A run that was interrupted goes on from the newest, even if it was given another one to begin with.
 
     Raises:
-        ValueError: there is no such file.
+        ValueError: there is no such file; or a job of SLURM, whose folder may have been named after it, would write
+            over another run.
     """
     if goes_on(output_dir):
         ckpt_path = "last"
+    last = output_dir / LAST_CHECKPOINT
     if ckpt_path is None:
+        if task_of_srun() is not None and last.exists():
+            raise ValueError(
+                f"{output_dir} holds another run's {LAST_CHECKPOINT}: ckpt_path=last goes on with it, "
+                "hydra.run.dir=… names another folder"
+            )
         return None
-    path = output_dir / LAST_CHECKPOINT if ckpt_path == "last" else Path(ckpt_path)
+    path = last if ckpt_path == "last" else Path(ckpt_path)
     if not path.is_file():
         raise ValueError(
             f"ckpt_path={ckpt_path}: there is no file {path}"

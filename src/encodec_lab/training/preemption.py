@@ -21,7 +21,7 @@ from types import FrameType
 from encodec_lab.data.atomic_file import atomic_file
 from encodec_lab.training.slurm_job import RequeueError, is_run_again, requeue_job, task_of_srun
 
-# In the folder of a run that has given way and has not finished since.
+# In the folder of a run that has given way and has not ended since.
 PREEMPTED_FILE = "preempted.txt"
 LAST_CHECKPOINT = Path("checkpoints/last.ckpt")
 # The exit status of a run that has given way: "try again later" (EX_TEMPFAIL of sysexits.h).
@@ -47,12 +47,14 @@ class PreemptedError(Exception):
     """A run has given way. Not a mistake, and not to be reported as one.
 
     Attributes:
-        request: what all ranks have agreed on.
+        folder: of the run.
+        request: what any rank has been asked for: the greatest that the ranks have told each other, or this one's.
         is_first_rank: whether this process speaks for the run.
     """
 
-    def __init__(self, message: str, request: Request, is_first_rank: bool) -> None:
-        super().__init__(message)
+    def __init__(self, folder: Path, step: int, request: Request, is_first_rank: bool) -> None:
+        super().__init__(f"preempted: {folder} holds the run as of step {step}")
+        self.folder = folder
         self.request = request
         self.is_first_rank = is_first_rank
 
@@ -75,18 +77,13 @@ class PreemptionSignals:
             yield
             return
         before = {number: signal.getsignal(number) for number in _REQUESTS}
-        self.take()
+        for number in before:
+            signal.signal(number, self._note)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def take(self) -> None:
-        """Take the signals, whoever has them."""
-        if threading.current_thread() is threading.main_thread():
-            for number in _REQUESTS:
-                signal.signal(number, self._note)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if os.getpid() == self._process:
@@ -102,13 +99,13 @@ def mark_preempted(output_dir: Path) -> None:
     """Note in the folder of a run that it goes on from its last checkpoint, whatever the command says."""
     with atomic_file(output_dir / PREEMPTED_FILE) as staged:
         staged.write_text(
-            f"This run was interrupted. The command that started it goes on from {LAST_CHECKPOINT}.\n"
-            "Remove this file to have it start anew.\n"
+            f"This run was interrupted. The command that started it, with hydra.run.dir={output_dir.absolute()},\n"
+            f"goes on from {LAST_CHECKPOINT}. Remove that and this file to have it start anew.\n"
         )
 
 
 def unmark_preempted(output_dir: Path) -> None:
-    """Take the note away: the run has finished."""
+    """Take the note away: the run has ended, whether by finishing or by failing."""
     (output_dir / PREEMPTED_FILE).unlink(missing_ok=True)
 
 
@@ -130,7 +127,7 @@ def leave(preempted: PreemptedError) -> int:
     """
     if not preempted.is_first_rank:
         return 0  # the first rank's status is the run's, and Lightning kills everything when another one's is not 0
-    outcome = "the same command goes on from there"
+    outcome = f"the same command with hydra.run.dir={preempted.folder} goes on from there"
     if preempted.request == Request.SAVE_AND_REQUEUE:
         handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2)}
         for number, handler in handlers.items():

@@ -1,5 +1,7 @@
 """The end of a run that has to give way: all ranks after the same step, with a checkpoint of that step."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,10 @@ class PreemptionCheckpoint(Checkpoint):
         self._agreed = Request.NOTHING
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the place of what Lightning does about SIGTERM.
+        """Spare the loop what Lightning does about SIGTERM at every step.
 
-        Its handler communicates while it interrupts whatever is going on, and before every step its loop has the host
-        wait for the device to ask the first rank, and that one alone.
+        The host waits for the device to ask the first rank, and that one alone.
         """
-        self.signals.take()
         self._agreed = Request.NOTHING
         self._agree = DelayedMaximum(trainer.strategy.root_device)
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _do_nothing  # type: ignore[method-assign]
@@ -72,21 +72,50 @@ class PreemptionCheckpoint(Checkpoint):
         """Leave: all of the step before has been logged."""
         if self._agreed:
             raise PreemptedError(
-                f"preempted: {self.folder} holds the run as of step {trainer.global_step}",
+                self.folder,
+                trainer.global_step,
                 max(self._agreed, self.signals.request),
                 trainer.is_global_zero,
             )
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """The run is complete, and does not go on."""
+        """Leave no communication under way."""
         self._agree.finish()
-        if trainer.is_global_zero:
-            unmark_preempted(self.folder)
 
     def _save(self, trainer: lightning.Trainer) -> None:
         trainer.save_checkpoint(self.folder / LAST_CHECKPOINT)
         if trainer.is_global_zero:
             mark_preempted(self.folder)
+
+
+@contextmanager
+def taking_signals(trainer: lightning.Trainer) -> Iterator[None]:
+    """Have the trainer's `PreemptionCheckpoint`, if it has one, note the signals of this block.
+
+    Lightning is kept from taking SIGTERM: its handler communicates while it interrupts whatever is going on. Blocks can
+    be nested; outside of the training loop nobody acts on what is noted.
+    """
+    with ExitStack() as noting:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, PreemptionCheckpoint):
+                noting.enter_context(callback.signals.noted())
+                trainer._signal_connector.register_signal_handlers = _do_nothing  # type: ignore[method-assign]
+        yield
+
+
+@contextmanager
+def giving_way(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
+    """Around the training: it can be asked to give way, and if it does not, it goes on later only when told to."""
+    has_given_way = False
+    try:
+        with taking_signals(trainer):
+            yield
+    except PreemptedError:
+        has_given_way = True
+        raise
+    finally:
+        if trainer.is_global_zero and not has_given_way:
+            unmark_preempted(folder)
 
 
 def _do_nothing() -> None:

@@ -1,9 +1,11 @@
 """What SLURM tells a process about its job, and asking SLURM to run the job again."""
 
+import hashlib
 import os
 import subprocess
+import sys
 
-# What salloc and `srun --pty bash` call their jobs: somebody sits there, and a requeue would be of no use.
+# Names that salloc and `srun --pty bash` give to their jobs; those of other shells are told by their terminal.
 _INTERACTIVE = ("interactive", "bash")
 
 
@@ -12,9 +14,15 @@ class RequeueError(OSError):
 
 
 def task_of_srun() -> str | None:
-    """JOB_STEP, the same on all tasks of one `srun` of a batch job, and when the job is run again; None elsewhere."""
+    """JOB_STEP, the same on all tasks of one `srun` of a batch job, and when the job is run again; None elsewhere.
+
+    None, too, where somebody sits at a terminal: there a requeue would be of no use.
+    """
     job, step = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_STEP_ID")
-    if job is None or step is None or os.environ.get("SLURM_JOB_NAME") in _INTERACTIVE:
+    is_interactive = os.environ.get("SLURM_JOB_NAME") in _INTERACTIVE or (
+        sys.stdin is not None and sys.stdin.isatty()
+    )
+    if job is None or step is None or is_interactive:
         return None
     return f"{job}_{step}"
 
@@ -25,9 +33,15 @@ def is_run_again() -> bool:
 
 
 def run_name(otherwise: str) -> str:
-    """What a run's folder is called: after the job step, so that all tasks and restarts agree, or else `otherwise`."""
+    """What a run's folder is called: after job step and command, so that all tasks and restarts agree, or `otherwise`.
+
+    It is `otherwise` in a job of submitit, too, whose folder has been settled when it was submitted.
+    """
     task = task_of_srun()
-    return otherwise if task is None else f"slurm_{task}"
+    if task is None or "SUBMITIT_EXECUTOR" in os.environ:
+        return otherwise
+    command = hashlib.sha256("\0".join(sys.argv[1:]).encode()).hexdigest()
+    return f"slurm_{task}_{command[:8]}"
 
 
 def requeue_job() -> str:
