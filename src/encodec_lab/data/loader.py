@@ -127,6 +127,8 @@ def _heed_parent_alone(_: int) -> None:
 
     A job that is to save and leave gets the signal in all of its processes, and still needs batches.
     """
+    if not hasattr(signal, "sigwaitinfo"):  # as on macOS
+        return
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_when_told, args=(os.getppid(),), daemon=True).start()
 
