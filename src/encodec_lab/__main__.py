@@ -1,6 +1,8 @@
 """`python -m encodec_lab` is the `encodec` command."""
 
-from encodec_lab.cli.main import run
+import sys
+
+from encodec_lab.cli.main import main
 
 if __name__ == "__main__":
-    run()
+    sys.exit(main())

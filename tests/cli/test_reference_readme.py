@@ -140,7 +140,7 @@ def test_command(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     # The reference package, on the path of other tests, has one of this name.
     scripts = entry_points(group="console_scripts", name="encodec")
     (script,) = [script for script in scripts if script.value.startswith("encodec_lab")]
-    assert script.load() is command.run
+    assert script.load() is command.main
     monkeypatch.setattr(sys, "argv", ["encodec", "--help"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("encodec_lab", run_name="__main__")

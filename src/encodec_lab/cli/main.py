@@ -4,7 +4,8 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from contextlib import suppress
+from pathlib import Path
 
 from encodec_lab.cli.arguments import Arguments, parse_arguments
 from encodec_lab.cli.info import print_info
@@ -17,42 +18,46 @@ from encodec_lab.cli.standard_streams import StandardInput
 
 # RuntimeError and MemoryError: torch's way to say that memory is short or a device failed.
 _FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
-_INTERRUPTED = "interrupted"
-_INTERRUPTED_STATUS = 130  # what a shell reports for a process that Ctrl-C ended
-
-
-def run() -> None:
-    """Run the command on the process's arguments and end the process."""
-    try:
-        status = _carry_out(None)
-    except KeyboardInterrupt:  # and end here, while nothing has been given up that would wait for threads
-        say(_INTERRUPTED)
-        _end(_INTERRUPTED_STATUS)
-    _end(status)
+_INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+_PROGRAMS = ("encodec", "encodec-lab", "encodec_lab.__main__")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command on `argv` (None: the process's arguments) and return its exit status: 0, 1 or 2."""
+    """Run the command on `argv` (None: the process's arguments) and return its exit status: 0, 1, 2 or 130.
+
+    A process that was started for the command alone ends here.
+    """
+    ends = argv is None and _is_program()
     try:
-        return _carry_out(argv)
+        status = _carry_out(argv)
     except KeyboardInterrupt:
-        say(_INTERRUPTED)
-        return _INTERRUPTED_STATUS
+        say("interrupted")
+        status = _INTERRUPTED
+        if ends:  # while nothing has been given up that would wait for threads
+            _end(status)
+    if ends:
+        _end(status)
+    return status
 
 
-def _end(status: int) -> NoReturn:
-    """End the process, at once where torch has been loaded: its libraries take 0.3 s and 120 MB to go in order.
+def _is_program() -> bool:
+    """Whether this process runs `encodec`, `encodec-lab` or `python -m encodec_lab`, and nothing else."""
+    program = sys.modules["__main__"]
+    spec = getattr(program, "__spec__", None)
+    return (Path(getattr(program, "__file__", "")).name if spec is None else spec.name) in _PROGRAMS
+
+
+def _end(status: int) -> None:
+    """End the process at once if torch has been loaded, whose libraries take 0.3 s and 120 MB to go in order.
 
     All files are closed by now, and only standard output and error may hold something.
     """
-    try:
+    if "torch" not in sys.modules:
+        return
+    with suppress(OSError, ValueError):  # else Python ends the process, and knows what to say
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):
-        sys.exit(status)  # Python knows what to say
-    if "torch" in sys.modules:
         os._exit(status)
-    sys.exit(status)
 
 
 def _carry_out(argv: Sequence[str] | None) -> int:
