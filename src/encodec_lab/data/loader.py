@@ -59,7 +59,7 @@ class ResumableLoader:
     def __iter__(self) -> Iterator[Tensor]:
         if self._loader is None:
             self._loader = self._build()
-        for batch in self._loader:
+        for batch in _received(self._loader):
             if isinstance(batch, AudioFileError):
                 raise batch
             self._sampler.next_index += self._sampler.global_batch_size
@@ -120,6 +120,14 @@ class _FailuresAsValues(Dataset[CropBatch | AudioFileError]):
             return self._crops[indices]
         except AudioFileError as error:
             return error
+
+
+def _received(loader: DataLoader[CropBatch | AudioFileError]) -> Iterator[CropBatch | AudioFileError]:
+    """The batches; RuntimeError if a worker is gone, whatever of it is missed first."""
+    try:
+        yield from loader
+    except (ConnectionError, EOFError) as error:  # a batch that it had announced
+        raise RuntimeError("a worker of the data loader ended unexpectedly; is memory short?") from error
 
 
 def _heed_parent_alone(_: int) -> None:
