@@ -9,7 +9,7 @@ import torch
 from encodec_lab.data.audio_file import AudioFileError, BadAudioWarning
 from encodec_lab.data.crops import CropAugmentations, CropDataset
 from encodec_lab.data.equalizer import RandomEqualizer
-from encodec_lab.data.loader import ResumableLoader
+from encodec_lab.data.loader import ResumableLoader, _received
 from encodec_lab.data.manifest import load_sources
 from encodec_lab.data.mixing import Mixing, Strategy
 from encodec_lab.data.reverb import RandomReverb
@@ -147,3 +147,15 @@ def test_a_worker_that_is_killed_ends_the_run_at_once(write_noise, tmp_path):
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
     with pytest.raises(RuntimeError, match="worker"):
         list(batches)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("reset"), EOFError()])
+def test_a_batch_that_a_worker_has_announced_and_cannot_send_is_told_as_its_end(error):
+    def batches():
+        yield "batch"
+        raise error
+
+    received = _received(batches())
+    assert next(received) == "batch"
+    with pytest.raises(RuntimeError, match="worker of the data loader ended"):
+        next(received)

@@ -1,5 +1,6 @@
 """Generators in threads of their own: same items, same errors, no thread left over."""
 
+import signal
 import threading
 import time
 from collections.abc import Generator
@@ -70,3 +71,22 @@ def test_no_gradients_are_made_there() -> None:
         yield torch.is_grad_enabled()
 
     assert list(in_background(grad_mode())) == [False] and torch.is_grad_enabled()
+
+
+def test_an_interrupt_does_not_wait_for_items_that_do_not_come() -> None:
+    comes = threading.Event()
+
+    def waiting() -> Generator[int, None, None]:
+        yield 0
+        comes.wait(20)
+
+    items = in_background(waiting())
+    assert next(items) == 0
+    started_s = time.monotonic()
+    threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(items)
+    assert time.monotonic() - started_s < 10
+    comes.set()
+    while num_stages():
+        time.sleep(0.01)

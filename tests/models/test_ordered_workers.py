@@ -1,5 +1,6 @@
 """Work in several threads: results in order, errors where they belong, nobody left waiting."""
 
+import signal
 import threading
 import time
 from collections.abc import Generator
@@ -121,3 +122,22 @@ def test_closing_ends_the_threads_and_closes_the_items(num_threads: int) -> None
 def test_no_gradients_are_made_there() -> None:
     results = mapped(count(4, []), lambda *_: (torch.is_grad_enabled(), torch.get_num_threads()), 2)
     assert set(results) == {(False, torch.get_num_threads())} and torch.is_grad_enabled()
+
+
+def test_an_interrupt_does_not_wait_for_items_that_do_not_come() -> None:
+    comes = threading.Event()
+
+    def items() -> Generator[int, None, None]:
+        yield 0
+        comes.wait(20)
+
+    results = mapped(items(), lambda number, _: number, 2)
+    assert next(results) == 0
+    started_s = time.monotonic()
+    threading.Timer(0.2, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert time.monotonic() - started_s < 10
+    comes.set()
+    while num_workers():
+        time.sleep(0.01)

@@ -25,8 +25,9 @@ class _End:
 def in_background(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
     """The items of a generator, which runs in a thread of its own from the first one asked for until its end.
 
-    What it raises is raised here. It is closed, in its thread, when this iterator is: no thread outlives it. The items
-    and their order, and so all results, are those of the generator alone.
+    What it raises is raised here. It is closed, in its thread, when this iterator is: no thread outlives it, but after
+    a KeyboardInterrupt it is left to itself. The items and their order, and so all results, are those of the generator
+    alone.
     """
     handed: queue.Queue[Item | _End] = queue.Queue(_NUM_AHEAD)
     stop = threading.Event()
